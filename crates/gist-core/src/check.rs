@@ -1,0 +1,183 @@
+//! Whether a written chapter may go out: models repeat themselves, and a reader notices at once.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// How many titles are remembered; a day of chapters has a few hundred.
+const REMEMBERED: usize = 4_096;
+
+/// Titles that small models fall back on, as [`normal`] has them.
+const GENERIC: [&str; 16] = [
+    "introduction",
+    "anintroduction",
+    "theintroduction",
+    "conclusion",
+    "theconclusion",
+    "overview",
+    "summary",
+    "chapter",
+    "discussion",
+    "introductionandoverview",
+    "thischapter",
+    "untitled",
+    "引言",
+    "介绍",
+    "总结",
+    "概述",
+];
+
+/// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The title was used before.
+    #[error("the title {0:?} was used before")]
+    TitleRepeated(String),
+    /// The title would fit any chapter of any talk.
+    #[error("the title {0:?} says nothing about this chapter")]
+    TitleEmpty(String),
+    /// The title is only the heading of a slide.
+    #[error("the title {0:?} only copies the heading of a slide")]
+    TitleCopied(String),
+    /// The summary repeats the last chapter's.
+    #[error("the summary repeats the last chapter")]
+    SummaryRepeated,
+    /// A phrase goes round in circles.
+    #[error("the text repeats {0:?}")]
+    Loop(String),
+    /// A field has no words.
+    #[error("the {0} is empty")]
+    Empty(&'static str),
+}
+
+/// Remembers what was written.
+#[derive(Debug, Default)]
+pub struct Checker {
+    titles: HashSet<String>,
+    order: VecDeque<String>,
+    last_summary: String,
+}
+
+/// Letters and digits in lower case, nothing else.
+pub fn normal(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+impl Checker {
+    /// Looks for a fault. `headings` are the slide headings shown in the chapter.
+    ///
+    /// # Errors
+    /// The first fault found.
+    pub fn check<'a>(
+        &self,
+        title: &str,
+        summary: &str,
+        headings: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Fault> {
+        let letters = normal(title);
+        if letters.is_empty() {
+            return Err(Fault::Empty("title"));
+        }
+        if normal(summary).is_empty() {
+            return Err(Fault::Empty("summary"));
+        }
+        if GENERIC.contains(&letters.as_str()) {
+            return Err(Fault::TitleEmpty(title.into()));
+        }
+        if self.titles.contains(&letters) {
+            return Err(Fault::TitleRepeated(title.into()));
+        }
+        if headings.map(normal).any(|heading| heading == letters) {
+            return Err(Fault::TitleCopied(title.into()));
+        }
+        if let Some(phrase) = repeated_phrase(title).or_else(|| repeated_phrase(summary)) {
+            return Err(Fault::Loop(phrase));
+        }
+        if normal(summary) == normal(&self.last_summary) {
+            return Err(Fault::SummaryRepeated);
+        }
+        Ok(())
+    }
+
+    /// The last summary, as a sample of the language the texts are in.
+    pub fn last_summary(&self) -> &str {
+        &self.last_summary
+    }
+
+    /// Remembers an emitted text.
+    pub fn remember(&mut self, title: &str, summary: &str) {
+        self.last_summary = summary.to_owned();
+        let letters = normal(title);
+        if self.titles.insert(letters.clone()) {
+            self.order.push_back(letters);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.titles.remove(&oldest);
+        }
+    }
+}
+
+/// A run of four words, or eight characters where words aren't parted by blanks, that occurs three times or more. A
+/// name of three words may well stand in every sentence.
+pub fn repeated_phrase(text: &str) -> Option<String> {
+    let words: Vec<String> = text.split_whitespace().map(normal).filter(|word| !word.is_empty()).collect();
+    let units: Vec<String> = if text.chars().count() > 12 * words.len().max(1) {
+        text.chars().filter(|c| c.is_alphanumeric()).map(String::from).collect()
+    } else {
+        words
+    };
+    let (run, glue) = if units.iter().all(|unit| unit.chars().count() == 1) { (8, "") } else { (4, " ") };
+    let mut seen: HashMap<&[String], usize> = HashMap::new();
+    units.windows(run).find_map(|window| {
+        let count = seen.entry(window).or_default();
+        *count += 1;
+        (*count >= 3).then(|| window.join(glue))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none() -> std::iter::Empty<&'static str> {
+        std::iter::empty()
+    }
+
+    #[test]
+    fn a_title_is_used_once() {
+        let mut checker = Checker::default();
+        checker.check("How nodes find peers", "Nodes ask seeds.", none()).unwrap();
+        checker.remember("How nodes find peers", "Nodes ask seeds.");
+        let fault = checker.check("How Nodes find peers!", "Other words.", none()).unwrap_err();
+        assert!(matches!(fault, Fault::TitleRepeated(_)));
+        assert_eq!(checker.check("Another", "nodes ask seeds", none()), Err(Fault::SummaryRepeated));
+    }
+
+    #[test]
+    fn a_title_that_fits_any_chapter_is_none() {
+        let fault = Checker::default().check("The Introduction", "Nodes ask seeds.", none());
+        assert!(matches!(fault, Err(Fault::TitleEmpty(_))));
+    }
+
+    #[test]
+    fn a_slide_heading_alone_is_no_title() {
+        let fault =
+            Checker::default().check("Peer discovery", "Nodes ask seeds.", ["PEER DISCOVERY"].into_iter());
+        assert!(matches!(fault, Err(Fault::TitleCopied(_))));
+    }
+
+    #[test]
+    fn loops_are_seen_in_words_and_in_han() {
+        assert_eq!(
+            repeated_phrase("we go on and we go on and we go on and").as_deref(),
+            Some("we go on and")
+        );
+        assert_eq!(
+            repeated_phrase("the trusted setup, then the trusted setup again, and the trusted setup"),
+            None
+        );
+        assert_eq!(repeated_phrase("one two three four five six seven eight nine"), None);
+        assert!(repeated_phrase(&"这是一个关于共识的章节".repeat(3)).is_some());
+        assert_eq!(repeated_phrase("共识算法保证所有节点对同一顺序达成一致"), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! Settings of a session. They map one to one onto the properties of `gistsummarizer`.
+
+use crate::time::SECOND;
+
+/// How many chapters an hour are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Granularity {
+    /// About 6 an hour.
+    Coarse,
+    /// About 12 to 18 an hour.
+    #[default]
+    Normal,
+    /// About 30 an hour.
+    Fine,
+}
+
+/// Settings of a session; all may change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The user's own instructions for the texts, in any language.
+    pub prompt: Option<String>,
+    /// Language of the texts by full English name (`Chinese`), or `auto` for that of the talk or prompt.
+    pub language: String,
+    /// How many chapters an hour.
+    pub granularity: Granularity,
+    /// No chapter is shorter, in nanoseconds (but for the last one).
+    pub min_chapter_duration: u64,
+    /// No chapter is longer, in nanoseconds.
+    pub max_chapter_duration: u64,
+    /// How long after a possible boundary the decision waits for evidence, in nanoseconds.
+    pub look_ahead: u64,
+    /// Whether chapter texts are written at all; without, chapters carry times alone.
+    pub write: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            prompt: None,
+            language: "auto".into(),
+            granularity: Granularity::Normal,
+            min_chapter_duration: 20 * SECOND,
+            max_chapter_duration: 900 * SECOND,
+            look_ahead: 30 * SECOND,
+            write: true,
+        }
+    }
+}

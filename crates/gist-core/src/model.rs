@@ -1,0 +1,145 @@
+//! The one small trait a language model has to fill.
+//!
+//! A [`Model`] is loaded once per process and shared. Each stream opens a [`Context`] on it: the rolling window that
+//! is only ever appended to. Questions and chapter texts run on a fork of the context, so the live one stays
+//! bit-identical whatever is asked.
+
+use std::ops::Range;
+
+/// Names a window segment: 0, 1, 2, … in the order of [`Context::append`], never reused, not even after a reset.
+pub type SegmentId = u64;
+
+/// What can go wrong with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The answer did not come to an end within its token budget.
+    #[error("the answer was cut off after {0} tokens")]
+    Truncated(usize),
+    /// A single segment or question is larger than the window.
+    #[error("{needed} tokens do not fit into a window of {capacity}; set a larger context-length")]
+    TooLong {
+        /// Tokens asked for.
+        needed: usize,
+        /// Tokens there are.
+        capacity: usize,
+    },
+    /// Anything else, in the backend's words.
+    #[error("{0}")]
+    Backend(String),
+}
+
+/// Sizes of a context, all in tokens.
+#[derive(Clone, Debug)]
+pub struct ContextConfig {
+    /// System prompt, kept for ever at the front.
+    pub system: String,
+    /// Everything together: pinned, memory and window.
+    pub context_length: usize,
+    /// At most this much of it for the texts of closed chapters.
+    pub memory_length: usize,
+}
+
+/// How full a context is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens held now: pinned, memory and window.
+    pub tokens: usize,
+    /// Tokens that fit.
+    pub capacity: usize,
+    /// Tokens appended to the window since it was opened.
+    pub appended: u64,
+    /// Tokens evicted from the window since it was opened.
+    pub evicted: u64,
+    /// Bytes of keys and values held, forks included.
+    pub bytes: u64,
+}
+
+/// Which part of the context a question sees. Pinned tokens are always visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Window segments `start..end`; those already evicted are silently absent.
+    pub segments: Range<SegmentId>,
+    /// Whether the texts of closed chapters are visible.
+    pub memory: bool,
+}
+
+/// A question to be answered on a fork.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What is visible.
+    pub view: View,
+    /// The question in plain words; the model puts it into its own chat template.
+    pub prompt: String,
+    /// JSON schema that constrains the answer; `None` for free text.
+    pub schema: Option<serde_json::Value>,
+    /// Token budget of the answer.
+    pub max_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Seed for a temperature above 0.
+    pub seed: u64,
+}
+
+/// What one step of a generation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A prefill chunk or one token was computed; call again.
+    Running,
+    /// The whole answer.
+    Done {
+        /// The text; valid JSON of the schema when one was given.
+        text: String,
+        /// Tokens generated.
+        tokens: usize,
+    },
+}
+
+/// A loaded model.
+pub trait Model: Send + Sync {
+    /// The name chapters carry in their `model` field.
+    fn name(&self) -> &str;
+    /// The longest context the model was trained for, in tokens.
+    fn max_context(&self) -> usize;
+    /// Opens a rolling context and encodes the system prompt into it.
+    ///
+    /// # Errors
+    /// When the sizes do not fit the model or memory.
+    fn open(&self, config: ContextConfig) -> Result<Box<dyn Context>, ModelError>;
+}
+
+/// One stream's rolling context.
+pub trait Context: Send {
+    /// Encodes `text` at the end of the window, evicting the oldest whole segments until it fits.
+    ///
+    /// # Errors
+    /// When the text alone is larger than the window; the context is then unchanged.
+    fn append(&mut self, text: &str) -> Result<SegmentId, ModelError>;
+    /// Encodes the text of a closed chapter into the memory region, evicting the oldest such texts until it fits.
+    ///
+    /// # Errors
+    /// As [`Context::append`].
+    fn remember(&mut self, text: &str) -> Result<(), ModelError>;
+    /// The probability, 0 to 1, that the answer to `question` is yes rather than no. Runs on a fork.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    fn yes_probability(&mut self, view: &View, question: &str) -> Result<f32, ModelError>;
+    /// Starts an answer on a fork. It shares what is encoded and never changes it.
+    ///
+    /// # Errors
+    /// When the schema cannot be turned into a grammar.
+    fn generate(&mut self, request: Request) -> Result<Box<dyn Generation>, ModelError>;
+    /// Forgets window and memory; the pinned system prompt stays. Segment ids go on counting.
+    fn reset(&mut self);
+    /// How full it is.
+    fn usage(&self) -> Usage;
+}
+
+/// An answer in the making. Dropping it cancels it.
+pub trait Generation: Send {
+    /// Computes a prefill chunk of at most 64 tokens or one token of the answer, so that intake can go on between.
+    ///
+    /// # Errors
+    /// [`ModelError::Truncated`] when the budget is used up before the answer is complete.
+    fn step(&mut self) -> Result<Step, ModelError>;
+}

@@ -1,0 +1,27 @@
+//! What the core sees: things said, things shown, things noted, each with its span in running-time.
+
+use crate::time::Span;
+
+/// Where an observation comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Said: a transcript or caption line.
+    Speech,
+    /// Read off the picture. The picture changed and settled at `span.start`.
+    Screen,
+    /// The user's own note.
+    Note,
+}
+
+/// One thing seen, heard or noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Where it comes from.
+    pub source: Source,
+    /// When, in running-time nanoseconds. The end of a screen text is when it was last known to be shown.
+    pub span: Span,
+    /// The text, one or more lines, never empty.
+    pub text: String,
+    /// A new speaker begins here (captions mark it with `>>`, `-` or a name).
+    pub turn: bool,
+}

@@ -1,0 +1,367 @@
+//! One stream: observations in, chapter events out.
+//!
+//! The owner calls [`Session::observe`] and [`Session::advance`] in running-time order, [`Session::work`] whenever
+//! there is time, and [`Session::events`] to collect what came of it. Nothing here blocks but the model itself, one
+//! step at a time.
+
+mod chapter;
+mod writer;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chapter::{Chapter, Open};
+pub use chapter::{Line, Timeline};
+use writer::{Progress, Writer};
+
+use crate::boundary::{Boundary, Detector};
+use crate::event::{ChapterEvent, Kind, Reason};
+use crate::model::{Context, ContextConfig, Model, ModelError, SegmentId, Usage, View};
+use crate::observation::{Observation, Source};
+use crate::time::Span;
+use crate::{Config, prompt};
+
+/// Who the events are about.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// `stream-name`.
+    pub stream: String,
+    /// `session-id`; chapter ids are made of it.
+    pub session: String,
+    /// Index of the first chapter, when an earlier session is continued.
+    pub first_index: u64,
+}
+
+/// Sizes of the context in tokens; 0 means the model's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Everything together.
+    pub context_length: usize,
+    /// Of it for the texts of closed chapters.
+    pub memory_length: usize,
+}
+
+/// Lines kept for a chapter that is being written; a chapter has a few hundred.
+const MAX_LINES: usize = 20_000;
+/// Lines after a possible boundary that the model sees when it is asked about it.
+const PROBE_AHEAD: u64 = 6;
+
+/// One stream.
+pub struct Session {
+    model: Arc<dyn Model>,
+    context: Box<dyn Context>,
+    identity: Identity,
+    config: Config,
+    prompt_revision: u32,
+    timeline: Timeline,
+    detector: Detector,
+    lines: VecDeque<Line>,
+    next_segment: SegmentId,
+    next_index: u64,
+    open: Option<Open>,
+    watermark: u64,
+    writer: Writer,
+    events: VecDeque<ChapterEvent>,
+    sequence: u64,
+    turnovers: u64,
+    errors: u64,
+    last_error: Option<String>,
+}
+
+impl Session {
+    /// Opens a context on the model.
+    ///
+    /// # Errors
+    /// When the sizes do not fit.
+    pub fn new(
+        model: Arc<dyn Model>,
+        identity: Identity,
+        config: Config,
+        sizes: Sizes,
+    ) -> Result<Self, ModelError> {
+        let longest = model.max_context();
+        let context = model.open(ContextConfig {
+            system: prompt::SYSTEM.into(),
+            context_length: if sizes.context_length == 0 {
+                longest
+            } else {
+                sizes.context_length.min(longest)
+            },
+            memory_length: sizes.memory_length,
+        })?;
+        Ok(Self {
+            next_index: identity.first_index,
+            model,
+            context,
+            identity,
+            config,
+            prompt_revision: 0,
+            timeline: Timeline::default(),
+            detector: Detector::new(0),
+            lines: VecDeque::new(),
+            next_segment: 0,
+            open: None,
+            watermark: 0,
+            writer: Writer::default(),
+            events: VecDeque::new(),
+            sequence: 0,
+            turnovers: 0,
+            errors: 0,
+            last_error: None,
+        })
+    }
+
+    /// Takes new settings; they hold for the next decision and the next text.
+    pub fn configure(&mut self, config: Config) {
+        if (&config.prompt, &config.language) != (&self.config.prompt, &self.config.language) {
+            self.prompt_revision += 1;
+        }
+        self.config = config;
+    }
+
+    /// How running-time maps onto the other time axes from here on.
+    pub fn set_timeline(&mut self, timeline: Timeline) {
+        self.timeline = timeline;
+        if let Some(open) = &mut self.open
+            && open.first_segment == self.next_segment
+        {
+            open.timeline = timeline;
+        }
+    }
+
+    /// The stream begins, or goes on after a cut: opens a chapter at `time` unless one is open.
+    pub fn begin(&mut self, time: u64) {
+        if self.open.is_some() {
+            return;
+        }
+        let open = Open::new(self.next_index, time, self.next_segment, self.timeline);
+        self.next_index += 1;
+        self.detector.restart(time);
+        self.watermark = self.watermark.max(time);
+        let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
+        self.open = Some(open);
+        self.events.push_back(event);
+    }
+
+    /// Encodes an observation and lets the detector see it.
+    ///
+    /// # Errors
+    /// When the model fails; the line is then lost for the context, which `last_error` and the error say.
+    pub fn observe(&mut self, observation: Observation) -> Result<(), ModelError> {
+        self.begin(observation.span.start);
+        let segment =
+            self.context.append(&prompt::line(self.next_segment, &observation)).inspect_err(|error| {
+                self.errors += 1;
+                self.last_error = Some(error.to_string());
+            })?;
+        self.next_segment = segment + 1;
+        let (at, usage) = (crate::time::clock(observation.span.start), self.context.usage());
+        tracing::debug!(segment, at, source = ?observation.source, text = %observation.text, "encoded");
+        let turnovers = usage.evicted / usage.capacity.max(1) as u64;
+        if turnovers > self.turnovers {
+            self.turnovers = turnovers;
+            tracing::info!(
+                turnovers,
+                appended = usage.appended,
+                evicted = usage.evicted,
+                "the window has turned over"
+            );
+        }
+        self.watermark = self.watermark.max(observation.span.start);
+        self.detector.observe(segment, &observation);
+        self.lines.push_back(Line {
+            segment,
+            source: observation.source,
+            span: observation.span,
+            text: observation.text,
+        });
+        if self.lines.len() > MAX_LINES {
+            self.lines.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Counts sampled frames that were looked at and dropped.
+    pub fn count_frames(&mut self, seen: u64, dropped: u64) {
+        if let Some(open) = &mut self.open {
+            open.coverage.frames += seen;
+            open.coverage.frames_dropped += dropped;
+        }
+    }
+
+    /// Everything up to `time` has been observed: decides the boundaries this makes ripe.
+    pub fn advance(&mut self, time: u64) {
+        self.begin(time);
+        self.watermark = self.watermark.max(time);
+        while let Some(boundary) = self.decide(false) {
+            self.split(boundary, None);
+        }
+    }
+
+    /// The next boundary among the candidates that are ripe; at the `end` of the stream every one is.
+    fn decide(&mut self, end: bool) -> Option<Boundary> {
+        let first = self.open.as_ref()?.first_segment;
+        let (context, next) = (&mut self.context, self.next_segment);
+        let mut probe = |segment: SegmentId| {
+            let view = View { segments: first..next.min(segment + PROBE_AHEAD), memory: false };
+            match context.yes_probability(&view, &prompt::probe(segment)) {
+                Ok(probability) => {
+                    tracing::debug!(segment, probability, "the model was asked about a boundary");
+                    Some(probability)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, segment, "the model could not be asked about a boundary");
+                    None
+                }
+            }
+        };
+        let (detector, now) = (&mut self.detector, self.watermark);
+        if end {
+            detector.finish(now, &self.config, &mut probe)
+        } else {
+            detector.decide(now, &self.config, &mut probe)
+        }
+    }
+
+    fn split(&mut self, boundary: Boundary, title: Option<String>) {
+        self.close(boundary.at, boundary.segment, boundary.decided_at, boundary.reason, title);
+        let open = Open::new(self.next_index, boundary.at, boundary.segment, self.timeline);
+        self.next_index += 1;
+        let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
+        self.open = Some(open);
+        self.events.push_back(event);
+    }
+
+    /// Ends the open chapter at `time`, whatever the detector thinks; the next observation opens a new one.
+    pub fn cut(&mut self, time: u64, reason: Reason, title: Option<String>) {
+        let time = time.max(self.open.as_ref().map_or(0, |open| open.start));
+        self.close(time, self.next_segment, self.watermark.max(time), reason, title);
+        self.detector.restart(time);
+    }
+
+    /// Ends the open chapter at `time` and goes on with a new one there (the user's `split-now`).
+    pub fn split_now(&mut self, time: u64, title: Option<String>) {
+        self.cut(time, Reason::Manual, title);
+        self.begin(time);
+    }
+
+    /// The stream has ended at `time`: decides what is still ripe, ends the last chapter, asks for the final digest.
+    pub fn finish(&mut self, time: u64) {
+        self.advance(time);
+        while let Some(boundary) = self.decide(true) {
+            self.split(boundary, None);
+        }
+        self.cut(time, Reason::Eos, None);
+        self.writer.digest(Span::new(0, self.watermark));
+    }
+
+    fn close(&mut self, end: u64, before: SegmentId, decided_at: u64, reason: Reason, title: Option<String>) {
+        let Some(mut open) = self.open.take() else { return };
+        let span = Span::new(open.start, end);
+        let mut lines = Vec::new();
+        while self.lines.front().is_some_and(|line| line.segment < before) {
+            lines.extend(self.lines.pop_front().filter(|line| line.segment >= open.first_segment));
+        }
+        open.coverage.text_lines = lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
+        let id = open.id(&self.identity);
+        let segments = open.first_segment..before;
+        self.writer.push(Chapter { id, open, span, segments, lines, decided_at, reason, title });
+    }
+
+    /// Computes one step of the text that is being written, if any. `position` is the running-time the stream has
+    /// reached. Returns whether there was something to do.
+    pub fn work(&mut self, position: u64) -> bool {
+        match self.writer.step(&mut *self.context, &self.config) {
+            Progress::Idle => false,
+            Progress::Running => true,
+            Progress::Closed(written) => {
+                self.note_fault(written.error.as_deref());
+                let chapter = &written.chapter;
+                let mut event = self.event(
+                    Kind::Closed,
+                    &chapter.id,
+                    chapter.open.index,
+                    chapter.open.start,
+                    chapter.open.timeline,
+                );
+                written.fill(&mut event, position.max(self.watermark));
+                self.events.push_back(event);
+                true
+            }
+            Progress::Digest(digest) => {
+                self.note_fault(digest.error.as_deref());
+                let id = format!("{}-digest-{}", self.identity.session, self.sequence);
+                let mut event =
+                    self.event(Kind::Digest, &id, self.next_index, digest.period.start, self.timeline);
+                digest.fill(&mut event, position.max(self.watermark));
+                self.events.push_back(event);
+                true
+            }
+        }
+    }
+
+    fn note_fault(&mut self, error: Option<&str>) {
+        if let Some(error) = error {
+            self.errors += 1;
+            self.last_error = Some(error.to_owned());
+        }
+    }
+
+    /// Gives up on texts that are not written yet: their chapters go out `partial`, saying `why`.
+    pub fn abandon(&mut self, why: &str, position: u64) {
+        self.writer.abandon(why);
+        while self.work(position) {}
+    }
+
+    /// Texts that wait or are being written.
+    pub fn pending(&self) -> usize {
+        self.writer.pending()
+    }
+
+    /// What came of it, in order.
+    pub fn events(&mut self) -> impl Iterator<Item = ChapterEvent> + '_ {
+        self.events.drain(..)
+    }
+
+    /// Forgets the stream without a word: after a flush its chapters are nobody's business any more. Ids go on.
+    pub fn forget(&mut self) {
+        self.context.reset();
+        self.writer = Writer::default();
+        self.lines.clear();
+        self.events.clear();
+        self.open = None;
+        self.watermark = 0;
+        self.detector = Detector::new(0);
+    }
+
+    /// How full the context is.
+    pub fn usage(&self) -> Usage {
+        self.context.usage()
+    }
+
+    /// Running-time up to which everything is known.
+    pub fn watermark(&self) -> u64 {
+        self.watermark
+    }
+
+    /// Failures so far and the last one's words.
+    pub fn errors(&self) -> (u64, Option<&str>) {
+        (self.errors, self.last_error.as_deref())
+    }
+
+    fn event(&mut self, kind: Kind, id: &str, index: u64, start: u64, timeline: Timeline) -> ChapterEvent {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let mut event = ChapterEvent::new(kind, id, index, sequence);
+        event.stream.clone_from(&self.identity.stream);
+        event.session.clone_from(&self.identity.session);
+        event.model = self.model.name().to_owned();
+        event.prompt_revision = self.prompt_revision;
+        event.emitted_at = self.watermark;
+        timeline.stamp(&mut event, start);
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::mock::{Mock, Script};
+use crate::time::SECOND;
+
+fn session(script: Script) -> Session {
+    let identity = Identity { stream: "hall".into(), session: "0123456789".into(), first_index: 0 };
+    let sizes = Sizes { context_length: 4_096, memory_length: 512 };
+    Session::new(Arc::new(Mock::new(script)), identity, Config::default(), sizes).unwrap()
+}
+
+fn say(session: &mut Session, from: u64, to: u64, text: &str) {
+    let span = Span::new(from * SECOND, to * SECOND);
+    session.observe(Observation { source: Source::Speech, span, text: text.into(), turn: false }).unwrap();
+}
+
+fn drain(session: &mut Session) -> Vec<ChapterEvent> {
+    while session.work(0) {}
+    session.events().collect()
+}
+
+#[test]
+fn a_manual_split_closes_one_chapter_and_opens_the_next() {
+    let mut s = session(Script::default());
+    s.begin(0);
+    say(&mut s, 1, 5, "Nodes find each other by asking seeds");
+    s.split_now(6 * SECOND, None);
+    say(&mut s, 7, 9, "Blocks are then fetched in parallel");
+    s.finish(10 * SECOND);
+    let events = drain(&mut s);
+    let kinds: Vec<_> = events.iter().map(|e| (e.kind, e.index)).collect();
+    assert_eq!(
+        kinds,
+        [(Kind::Opened, 0), (Kind::Opened, 1), (Kind::Closed, 0), (Kind::Closed, 1), (Kind::Digest, 2)]
+    );
+    let closed = &events[2];
+    assert_eq!((closed.start, closed.end), (0.0, Some(6.0)));
+    assert_eq!(closed.id, "hall-0123456789-0");
+    assert_eq!(closed.id, events[0].id, "the id is the one it was opened with");
+    assert_eq!(closed.reason, Some(Reason::Manual));
+    assert!(closed.title.contains("Nodes find"), "{:?}", closed.title);
+    assert_eq!(events[3].reason, Some(Reason::Eos));
+    assert!(events[4].is_final && events[4].text.contains("Further study"));
+    assert!(events.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+}
+
+#[test]
+fn points_carry_the_time_of_their_lines_not_of_the_model() {
+    let mut s = session(Script::default());
+    say(&mut s, 3, 5, "Only line");
+    s.finish(20 * SECOND);
+    let closed = drain(&mut s).into_iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert_eq!((closed.points[0].start, closed.points[0].end), (3.0, 5.0));
+}
+
+#[test]
+fn a_repeated_title_is_retried_once_and_then_said_to_be_partial() {
+    let mut s = session(Script { title: Some("Same again".into()), ..Script::default() });
+    say(&mut s, 0, 5, "one");
+    s.split_now(6 * SECOND, None);
+    say(&mut s, 7, 9, "two");
+    s.finish(10 * SECOND);
+    let closed: Vec<_> = drain(&mut s).into_iter().filter(|e| e.kind == Kind::Closed).collect();
+    assert!(!closed[0].partial);
+    assert!(closed[1].partial && closed[1].error.as_deref().unwrap().contains("used before"));
+}
+
+#[test]
+fn a_failing_model_is_an_event_and_not_silence() {
+    let mut s = session(Script { fail: Some("out of memory".into()), ..Script::default() });
+    say(&mut s, 0, 5, "one");
+    s.finish(10 * SECOND);
+    let events = drain(&mut s);
+    let closed = events.iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert!(closed.partial && closed.error.as_deref() == Some("out of memory"));
+    assert_eq!(closed.end, Some(10.0), "the times are known all the same");
+    assert_eq!(s.errors().0, 2, "chapter and digest");
+}
+
+#[test]
+fn an_empty_stream_invents_nothing() {
+    let mut s = session(Script::default());
+    s.begin(0);
+    s.finish(60 * SECOND);
+    let events = drain(&mut s);
+    let closed = events.iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert!(closed.partial && closed.title.is_empty());
+    assert!(events.iter().filter(|e| e.kind == Kind::Digest).all(|e| e.text.is_empty()));
+}
+
+#[test]
+fn a_users_title_is_kept() {
+    let mut s = session(Script::default());
+    say(&mut s, 0, 5, "one");
+    s.split_now(6 * SECOND, Some("Goal!".into()));
+    let closed = drain(&mut s).into_iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert_eq!(closed.title, "Goal!");
+}
+
+#[test]
+fn forgetting_drops_everything_but_goes_on_counting() {
+    let mut s = session(Script::default());
+    say(&mut s, 0, 5, "one");
+    s.finish(10 * SECOND);
+    s.forget();
+    assert!(drain(&mut s).is_empty());
+    say(&mut s, 0, 5, "two");
+    let opened = drain(&mut s).remove(0);
+    assert_eq!((opened.kind, opened.index), (Kind::Opened, 1));
+}
+
+#[test]
+fn stream_time_follows_the_segment() {
+    let mut s = session(Script::default());
+    s.set_timeline(Timeline { stream_time: 100 * SECOND as i64, timestamp: 7 });
+    say(&mut s, 1, 5, "one");
+    s.finish(10 * SECOND);
+    let closed = drain(&mut s).into_iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert_eq!((closed.start, closed.end), (101.0, Some(110.0)));
+    assert_eq!((closed.running_time, closed.timestamp), (SECOND, Some(SECOND + 7)));
+}
+
+#[test]
+fn a_new_prompt_is_counted() {
+    let mut s = session(Script::default());
+    s.configure(Config { prompt: Some("Be brief".into()), ..Config::default() });
+    s.configure(Config { prompt: Some("Be brief".into()), look_ahead: 1, ..Config::default() });
+    s.begin(0);
+    assert_eq!(drain(&mut s)[0].prompt_revision, 1);
+}

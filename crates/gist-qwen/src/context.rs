@@ -1,0 +1,145 @@
+//! [`gist_core::model::Model`] and [`gist_core::model::Context`], in the ChatML words of the Qwen family.
+
+use std::sync::Arc;
+
+use gist_core::model::{
+    Context, ContextConfig, Generation, Model, ModelError, Request, SegmentId, Usage, View,
+};
+
+use crate::decoder::CHUNK;
+use crate::generation::Answer;
+use crate::kv::{Cache, Target};
+use crate::model::{Engine, QwenModel};
+use crate::rolling::{RollingContext, SCRATCH_TOKENS};
+
+impl Model for QwenModel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn max_context(&self) -> usize {
+        self.config().max_context
+    }
+
+    fn open(&self, config: ContextConfig) -> Result<Box<dyn Context>, ModelError> {
+        Ok(Box::new(self.open_context(config)?))
+    }
+}
+
+impl QwenModel {
+    /// As [`Model::open`], with the type kept. A fork must stay within what the model was trained for, so the last
+    /// [`SCRATCH_TOKENS`] before [`Model::max_context`] are kept for questions and answers.
+    ///
+    /// # Errors
+    /// When the sizes do not fit the model.
+    pub fn open_context(&self, config: ContextConfig) -> Result<QwenContext, ModelError> {
+        let max = self.max_context();
+        if config.context_length > max {
+            return Err(ModelError::Backend(format!(
+                "a context-length of {} is more than the {max} tokens {} was trained for",
+                config.context_length, self.name
+            )));
+        }
+        let capacity = config.context_length.min(max.saturating_sub(SCRATCH_TOKENS));
+        let tokenizer = &self.engine.tokenizer;
+        let special = tokenizer.special();
+        let mut pinned = vec![special.im_start];
+        pinned.extend(tokenizer.encode(&format!("system\n{}", config.system)));
+        pinned.push(special.im_end);
+        pinned.extend(tokenizer.encode("\n"));
+        pinned.push(special.im_start);
+        pinned.extend(tokenizer.encode("user\n"));
+        let engine = self.engine.clone();
+        let layout = engine.decoder.layout(engine.kv_type);
+        let rolling = RollingContext::new(&*engine, layout, &pinned, capacity, config.memory_length)?;
+        Ok(QwenContext { engine, rolling })
+    }
+}
+
+/// One stream's rolling context on a [`QwenModel`].
+pub struct QwenContext {
+    engine: Arc<Engine>,
+    rolling: RollingContext,
+}
+
+impl QwenContext {
+    /// A hash of every key and value held: equal before and after anything that must not change the context.
+    pub fn digest(&self) -> u64 {
+        self.rolling.digest()
+    }
+
+    /// The logits after `question`, asked on a fork.
+    ///
+    /// # Errors
+    /// When it does not fit behind what is in view.
+    pub fn logits(&self, view: &View, question: &str) -> Result<Vec<f32>, ModelError> {
+        let (mut fork, tokens) = self.ask(view, question, 0)?;
+        let mut logits = Vec::new();
+        let mut chunks = tokens.chunks(CHUNK).peekable();
+        while let Some(chunk) = chunks.next() {
+            let last = chunks.peek().is_none();
+            self.engine.chunk(chunk, &mut fork, Target::Window, last.then_some(&mut logits));
+        }
+        Ok(logits)
+    }
+
+    /// A fork of what is in view and the tokens of the question, with room for `answer` tokens more.
+    fn ask(&self, view: &View, prompt: &str, answer: usize) -> Result<(Cache, Vec<u32>), ModelError> {
+        let tokenizer = &self.engine.tokenizer;
+        let special = tokenizer.special();
+        let mut tokens = tokenizer.encode(prompt);
+        tokens.push(special.im_end);
+        tokens.extend(tokenizer.encode("\n"));
+        tokens.push(special.im_start);
+        tokens.extend(tokenizer.encode("assistant\n"));
+        let fork = self.rolling.fork(view);
+        let (needed, capacity) = (tokens.len() + answer, self.rolling.room(&fork));
+        if needed > capacity {
+            return Err(ModelError::TooLong { needed, capacity });
+        }
+        Ok((fork, tokens))
+    }
+}
+
+impl Context for QwenContext {
+    fn append(&mut self, text: &str) -> Result<SegmentId, ModelError> {
+        let tokens = self.engine.tokenizer.encode(text);
+        self.rolling.append(&*self.engine, &tokens)
+    }
+
+    fn remember(&mut self, text: &str) -> Result<(), ModelError> {
+        let tokens = self.engine.tokenizer.encode(text);
+        self.rolling.remember(&*self.engine, &tokens)
+    }
+
+    fn yes_probability(&mut self, view: &View, question: &str) -> Result<f32, ModelError> {
+        let logits = self.logits(view, &format!("{} Answer yes or no.", question.trim_end()))?;
+        let [yes, no] = &self.engine.verdicts;
+        let at = |tokens: &[u32]| {
+            tokens.iter().filter_map(|t| logits.get(*t as usize).copied()).collect::<Vec<_>>()
+        };
+        let (yes, no) = (at(yes), at(no));
+        let top = yes.iter().chain(&no).fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+        let sum = |x: Vec<f32>| x.into_iter().map(|x| (x - top).exp()).sum::<f32>();
+        let (yes, no) = (sum(yes), sum(no));
+        let probability = yes / (yes + no);
+        if probability.is_finite() {
+            Ok(probability)
+        } else {
+            Err(ModelError::Backend("the model computed values that are not numbers".into()))
+        }
+    }
+
+    fn generate(&mut self, request: Request) -> Result<Box<dyn Generation>, ModelError> {
+        let (fork, tokens) = self.ask(&request.view, &request.prompt, request.max_tokens)?;
+        Ok(Box::new(Answer::new(self.engine.clone(), fork, tokens, &request)?))
+    }
+
+    fn reset(&mut self) {
+        self.rolling.reset();
+    }
+
+    fn usage(&self) -> Usage {
+        self.rolling.usage()
+    }
+}

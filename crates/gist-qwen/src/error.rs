@@ -1,0 +1,73 @@
+//! What can go wrong while a model is loaded, in sentences for the user.
+
+use std::path::PathBuf;
+
+/// Why a model file could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is no such file.
+    #[error("model file {0} does not exist")]
+    NotFound(PathBuf),
+    /// The file could not be read.
+    #[error("model file {path} cannot be read: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// It does not start with the GGUF magic.
+    #[error("{0} is not a GGUF model file")]
+    NotGguf(PathBuf),
+    /// The file ends before what it says it holds.
+    #[error("{path} is cut off: {what}; download it again")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Where it ended.
+        what: String,
+    },
+    /// The header contradicts itself or holds impossible values.
+    #[error("{path} is damaged: {what}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A model of another family.
+    #[error("{path} holds a model of architecture `{found}`; supported: {supported}")]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// `general.architecture` of the file.
+        found: String,
+        /// What can be loaded.
+        supported: &'static str,
+    },
+    /// Weights and context do not fit into the memory that is free.
+    #[error(
+        "the model needs {} MiB for a context-length of {context_length} and {} MiB are available; {}",
+        .needed >> 20, .available >> 20, fitting(*.fits)
+    )]
+    Memory {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes available.
+        available: u64,
+        /// The context length asked for, in tokens.
+        context_length: usize,
+        /// The largest context length that would fit, if any.
+        fits: Option<usize>,
+    },
+    /// The thread pool could not be started.
+    #[error("cannot start the worker threads: {0}")]
+    Threads(String),
+}
+
+fn fitting(fits: Option<usize>) -> String {
+    match fits {
+        Some(n) => format!("a context-length of {n} would fit"),
+        None => "choose a smaller model".into(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Activations as the kernels read them: 8 bits with a scale each 32 values, in tiles of rows.
+
+use super::units::{BLOCK, LANES, LINES};
+use rayon::prelude::*;
+
+/// Rows that a weight block, once in registers, is multiplied with.
+pub(super) const TILE: usize = 6;
+/// Values below which quantising is not worth waking another thread.
+const PARALLEL_FROM: usize = 1 << 15;
+
+/// 32 values of each of `T` rows: `x[t, k] ≈ scale[t] * q[t, k]`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct TileBlock<const T: usize> {
+    /// Four signed bytes in ±127 a word, lowest `k` in the lowest byte: `q[k / 4][t]`.
+    pub(super) q: [[i32; T]; LINES],
+    pub(super) scale: [f32; T],
+    /// `scale * Σ q`: what the offset of the weights is multiplied with.
+    pub(super) sum: [f32; T],
+    /// Sums of the bytes 0 and 1, and of 2 and 3, over the words of each half, as two 16-bit numbers in a word: what
+    /// the bias of the weights is multiplied with.
+    pub(super) pairs: [[i32; T]; 2],
+}
+
+impl<const T: usize> TileBlock<T> {
+    pub(super) const ZERO: Self =
+        Self { q: [[0; T]; LINES], scale: [0.0; T], sum: [0.0; T], pairs: [[0; T]; 2] };
+
+    /// Quantises one row of 32. All zeros and values too small to have a normal scale become zero; a NaN or an
+    /// infinity makes the scale NaN, so that every output it takes part in is NaN and the fault stays visible.
+    #[inline(always)]
+    fn set_row(&mut self, t: usize, x: &[f32; BLOCK]) {
+        /// Adding it rounds to the nearest integer (ties to even), which then stands in the low bits.
+        const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+        // As integers, magnitudes order like the floats, with infinity and NaN on top.
+        let mut top = 0;
+        for value in x {
+            top = top.max(value.to_bits() & 0x7fff_ffff);
+        }
+        let amax = f32::from_bits(top);
+        let scale = amax / 127.0;
+        if !amax.is_finite() || scale < f32::MIN_POSITIVE {
+            let scale = if amax.is_finite() { 0.0 } else { f32::NAN };
+            self.set(t, scale, &[0; BLOCK]);
+            return;
+        }
+        // At most 127 * (1 + 2^-22) before rounding, so within ±127 after it.
+        let inverse = 1.0 / scale;
+        let mut q = [0; BLOCK];
+        for (q, value) in q.iter_mut().zip(x) {
+            *q = (value * inverse + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
+        }
+        self.set(t, scale, &q);
+    }
+
+    #[inline(always)]
+    fn set(&mut self, t: usize, scale: f32, q: &[i32; BLOCK]) {
+        let mut sum = 0;
+        for (pairs, q) in self.pairs.iter_mut().zip(q.as_chunks::<{ BLOCK / 2 }>().0) {
+            let mut bytes = [0; 4];
+            for word in q.as_chunks::<4>().0 {
+                for (byte, q) in bytes.iter_mut().zip(word) {
+                    *byte += q;
+                }
+            }
+            let (low, high) = (bytes[0] + bytes[1], bytes[2] + bytes[3]);
+            pairs[t] = (high << 16) | (low & 0xffff);
+            sum += low + high;
+        }
+        for (words, q) in self.q.iter_mut().zip(q.as_chunks::<4>().0) {
+            words[t] = i32::from_le_bytes(q.map(|q| (q as i8).cast_unsigned()));
+        }
+        self.scale[t] = scale;
+        self.sum[t] = scale * sum as f32;
+    }
+}
+
+/// Blocks of all rows, tile after tile: `tiles[tile * blocks + block]`.
+#[derive(Clone)]
+pub(super) enum Tiles {
+    /// A single row: no tile, no padding.
+    One(Vec<TileBlock<1>>),
+    /// Tiles of [`TILE`] rows, the last padded with zeros.
+    Many(Vec<TileBlock<TILE>>),
+}
+
+/// Rows of activations quantised once, to be multiplied with several matrices (q, k, v; gate, up).
+#[derive(Clone)]
+pub struct QuantizedRows {
+    rows: usize,
+    features: usize,
+    pub(super) tiles: Tiles,
+}
+
+impl QuantizedRows {
+    /// Quantises `rows` × `features` row-major values. `features` must be a multiple of 32.
+    ///
+    /// # Panics
+    /// When `x.len() != rows * features` or `features` is not a multiple of 32.
+    #[must_use]
+    pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
+        assert_eq!(x.len(), rows * features, "activations must be rows × features");
+        assert_eq!(features % BLOCK, 0, "features must be a multiple of {BLOCK}");
+        let tiles = if rows == 1 {
+            Tiles::One(quantize_tiles(x, rows, features))
+        } else {
+            Tiles::Many(quantize_tiles(x, rows, features))
+        };
+        Self { rows, features, tiles }
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Values in a row.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
+    }
+}
+
+fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Vec<TileBlock<T>> {
+    let blocks = features / BLOCK;
+    let mut tiles = vec![TileBlock::ZERO; rows.div_ceil(T) * blocks];
+    if tiles.is_empty() {
+        return tiles;
+    }
+    if x.len() < PARALLEL_FROM {
+        for (tile, x) in tiles.chunks_mut(blocks).zip(x.chunks(T * features)) {
+            super::quantize_tile(x, features, tile);
+        }
+    } else {
+        let tiles = tiles.par_chunks_mut(blocks).zip(x.par_chunks(T * features));
+        tiles.for_each(|(tile, x)| super::quantize_tile(x, features, tile));
+    }
+    tiles
+}
+
+/// Quantises the rows of one tile. Portable; instantiated once for each instruction set.
+#[inline(always)]
+pub(super) fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
+    for (t, row) in x.chunks_exact(features).enumerate() {
+        for (block, x) in tile.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
+            block.set_row(t, x);
+        }
+    }
+}
+
+/// Sums of one tile for the rows of a panel.
+pub(super) type TileSums<const T: usize> = [[f32; LANES]; T];

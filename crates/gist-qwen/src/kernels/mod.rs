@@ -1,0 +1,271 @@
+//! Quantised matrix products on the CPU: weights repacked for vector units, activations in 8 bits.
+//!
+//! * `units`, `k_units`: the packed layouts and how GGUF blocks get there.
+//! * `activations`: rows quantised to 8 bits with a scale each 32 values.
+//! * `panel`: the loop over the depth; `scalar`, `avx2`: its inner kernel, chosen at run time by `Cpu`.
+//!
+//! The result differs from the exact product with the dequantised weights only by the quantisation of the
+//! activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
+//! `|error| ≤ Σ_blocks (max|x| / 254 + 1.5e-36) * Σ|w|`, plus the rounding of f32 sums.
+
+mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod k_units;
+mod output;
+mod panel;
+mod scalar;
+mod units;
+
+pub use activations::QuantizedRows;
+
+use activations::{TileBlock, TileSums, Tiles};
+use candle_core::quantized::{GgmlDType, QTensor};
+use k_units::{Q4K, Q5K, Q6K};
+use output::Columns;
+use panel::{Scratch, TILES};
+use rayon::prelude::*;
+use units::{BLOCK, Block, LANES, Q40, Q50, Q80, Unit};
+
+/// Weight values times rows below which a second thread costs more than it brings (about 20 µs of one core).
+const PARALLEL_FROM: usize = 1 << 18;
+
+/// The kernel to use. AVX-512, AVX-VNNI and NEON are not there yet: their variants go here, into `detect`, into the
+/// two `match`es below, and into files next to `avx2.rs`.
+#[derive(Clone, Copy, Debug)]
+enum Cpu {
+    /// Any CPU.
+    Portable,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+}
+
+impl Cpu {
+    /// The fastest kernel that this CPU can run. The standard library caches the answer of the CPU.
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = avx2::Avx2::detect() {
+            return Self::Avx2(avx2);
+        }
+        Self::Portable
+    }
+
+    fn panel<U: Unit, const T: usize>(
+        self,
+        units: &[U],
+        x: &[TileBlock<T>],
+        sums: &mut [TileSums<T>],
+        scratch: &mut Scratch,
+    ) {
+        match self {
+            Self::Portable => panel::multiply(units, x, sums, scratch, |_| (), scalar::tile::<U, T>),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.panel(units, x, sums, scratch),
+        }
+    }
+}
+
+fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
+    match Cpu::detect() {
+        Cpu::Portable => activations::quantize_tile(x, features, tile),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx2(avx2) => avx2.quantize(x, features, tile),
+    }
+}
+
+/// Panel after panel; a panel is 16 output rows, its units in the order of the depth.
+enum Units {
+    Q4K(Vec<Q4K>),
+    Q5K(Vec<Q5K>),
+    Q6K(Vec<Q6K>),
+    Q40(Vec<Q40>),
+    Q50(Vec<Q50>),
+    Q80(Vec<Q80>),
+}
+
+/// Runs the expression with the vector of units, whatever its type.
+macro_rules! with_units {
+    ($units:expr, $name:ident => $body:expr) => {
+        match $units {
+            Units::Q4K($name) => $body,
+            Units::Q5K($name) => $body,
+            Units::Q6K($name) => $body,
+            Units::Q40($name) => $body,
+            Units::Q50($name) => $body,
+            Units::Q80($name) => $body,
+        }
+    };
+}
+
+/// A weight matrix `[out_features, in_features]` packed for this CPU.
+pub struct PackedMatrix {
+    units: Units,
+    out_features: usize,
+    in_features: usize,
+    cpu: Cpu,
+}
+
+impl PackedMatrix {
+    /// Packs a matrix. `None` when the type is not one of Q4_K, Q5_K, Q6_K, Q4_0, Q5_0, Q8_0, when the tensor is not
+    /// a matrix, or when it is not in host memory: the caller keeps its reference path.
+    #[must_use]
+    pub fn pack(weights: &QTensor) -> Option<Self> {
+        let (out_features, in_features) = weights.shape().dims2().ok()?;
+        Self::from_bytes(weights.dtype(), &weights.data().ok()?, out_features, in_features)
+    }
+
+    /// Packs the row-major GGUF blocks of a matrix. `None` when the type is not supported or the length of `bytes`
+    /// is not that of the shape.
+    #[must_use]
+    pub fn from_bytes(
+        dtype: GgmlDType,
+        bytes: &[u8],
+        out_features: usize,
+        in_features: usize,
+    ) -> Option<Self> {
+        let units = match dtype {
+            GgmlDType::Q4K => Units::Q4K(pack_units(bytes, out_features, in_features)?),
+            GgmlDType::Q5K => Units::Q5K(pack_units(bytes, out_features, in_features)?),
+            GgmlDType::Q6K => Units::Q6K(pack_units(bytes, out_features, in_features)?),
+            GgmlDType::Q4_0 => Units::Q40(pack_units(bytes, out_features, in_features)?),
+            GgmlDType::Q5_0 => Units::Q50(pack_units(bytes, out_features, in_features)?),
+            GgmlDType::Q8_0 => Units::Q80(pack_units(bytes, out_features, in_features)?),
+            _ => return None,
+        };
+        Some(Self { units, out_features, in_features, cpu: Cpu::detect() })
+    }
+
+    /// Rows of the weight matrix: values in a row of the output.
+    #[must_use]
+    pub fn out_features(&self) -> usize {
+        self.out_features
+    }
+
+    /// Columns of the weight matrix: values in a row of the input.
+    #[must_use]
+    pub fn in_features(&self) -> usize {
+        self.in_features
+    }
+
+    /// Size in memory: what one decoded token reads.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        with_units!(&self.units, units => size_of_val(units.as_slice()))
+    }
+
+    /// `out[r, o] = Σ_k x[r, k] * w[o, k]`, with `x` quantised to 8 bits on the way. Row-major: `x` is
+    /// `rows * in_features` long, `out` `rows * out_features`. Runs on the rayon pool of the calling thread.
+    ///
+    /// # Panics
+    /// When a length is not that of the shape.
+    pub fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
+        self.forward_quantized(&QuantizedRows::new(x, rows, self.in_features), out);
+    }
+
+    /// [`Self::forward`] with activations that are quantised already, for several matrices with the same input.
+    ///
+    /// # Panics
+    /// When `x` has not `in_features` values a row or `out` is not `rows * out_features` long.
+    pub fn forward_quantized(&self, x: &QuantizedRows, out: &mut [f32]) {
+        assert_eq!(x.features(), self.in_features, "activations must have in_features values a row");
+        assert_eq!(out.len(), x.rows() * self.out_features, "output must be rows × out_features");
+        with_units!(&self.units, units => match &x.tiles {
+            Tiles::One(tiles) => self.multiply(units, tiles, x.rows(), out),
+            Tiles::Many(tiles) => self.multiply(units, tiles, x.rows(), out),
+        });
+    }
+
+    #[allow(unsafe_code)]
+    fn multiply<U: Unit, const T: usize>(
+        &self,
+        units: &[U],
+        x: &[TileBlock<T>],
+        rows: usize,
+        out: &mut [f32],
+    ) {
+        let blocks = self.in_features / BLOCK;
+        let depth = blocks / U::BLOCKS;
+        if out.is_empty() || depth == 0 {
+            out.fill(0.0);
+            return;
+        }
+        let out = Columns::new(out, self.out_features);
+        let panel = |scratch: &mut Scratch, panel: usize| {
+            let column = panel * LANES;
+            let width = LANES.min(self.out_features - column);
+            let mut sums = [[[0.0; LANES]; T]; TILES];
+            for (batch, x) in x.chunks(TILES * blocks).enumerate() {
+                let sums = &mut sums[..x.len() / blocks];
+                self.cpu.panel(&units[panel * depth..][..depth], x, sums, scratch);
+                let first = batch * TILES * T;
+                for (i, sums) in sums.iter().flatten().enumerate().take(rows - first) {
+                    // SAFETY: a panel is worked on by one thread, and its columns belong to no other panel.
+                    unsafe { out.write(first + i, column, &sums[..width]) }
+                }
+            }
+        };
+        let panels = self.out_features.div_ceil(LANES);
+        let work = LANES * self.in_features * rows;
+        if panels * work < PARALLEL_FROM {
+            let mut scratch = Scratch::new();
+            (0..panels).for_each(|i| panel(&mut scratch, i));
+        } else {
+            let few = (PARALLEL_FROM / 4).div_ceil(work);
+            (0..panels).into_par_iter().with_min_len(few).for_each_init(Scratch::new, panel);
+        }
+    }
+
+    /// Dequantises one row (embedding lookup): what candle's own dequantisation gives (Q5_K: within f32 rounding).
+    ///
+    /// # Panics
+    /// When `index` is not below `out_features` or `out` is not `in_features` long.
+    pub fn row(&self, index: usize, out: &mut [f32]) {
+        assert!(index < self.out_features, "row {index} of {}", self.out_features);
+        assert_eq!(out.len(), self.in_features, "a row has in_features values");
+        with_units!(&self.units, units => dequantize_row(units, index, out));
+    }
+}
+
+fn dequantize_row<U: Unit>(units: &[U], index: usize, out: &mut [f32]) {
+    let depth = out.len() / BLOCK / U::BLOCKS;
+    let (panel, lane) = (index / LANES, index % LANES);
+    let mut blocks = [Block::ZERO; 8];
+    let units = &units[panel * depth..][..depth];
+    for (unit, out) in units.iter().zip(out.chunks_exact_mut(BLOCK * U::BLOCKS)) {
+        unit.unpack(&mut blocks[..U::BLOCKS]);
+        for (i, out) in out.iter_mut().enumerate() {
+            let (block, k) = (&blocks[i / BLOCK], i % BLOCK);
+            let half = if U::HALVES == 2 { k / (BLOCK / 2) } else { 0 };
+            let (scale, q) = (block.scale[half][lane], block.q[k / 4][lane * 4 + k % 4]);
+            let q = if U::SIGNED { f32::from(q.cast_signed()) } else { f32::from(q) - f32::from(U::BIAS) };
+            *out = scale * q + if U::OFFSET { block.offset[lane] } else { 0.0 };
+        }
+    }
+}
+
+fn pack_units<U: Unit>(bytes: &[u8], out_features: usize, in_features: usize) -> Option<Vec<U>> {
+    if !in_features.is_multiple_of(BLOCK * U::BLOCKS) {
+        return None;
+    }
+    let depth = in_features / (BLOCK * U::BLOCKS);
+    let row_bytes = depth.checked_mul(U::GGUF_BYTES)?;
+    if bytes.len() != out_features.checked_mul(row_bytes)? {
+        return None;
+    }
+    let mut units = vec![U::ZERO; out_features.div_ceil(LANES) * depth];
+    if !units.is_empty() {
+        let panels = units.par_chunks_mut(depth).zip(bytes.par_chunks(LANES * row_bytes));
+        panels.for_each(|(panel, bytes)| {
+            for (lane, row) in bytes.chunks_exact(row_bytes).enumerate() {
+                for (unit, gguf) in panel.iter_mut().zip(row.chunks_exact(U::GGUF_BYTES)) {
+                    unit.set_row(lane, gguf);
+                }
+            }
+        });
+    }
+    Some(units)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! The kernels against a slow oracle: candle's dequantised weights, accumulated in f64.
+
+use super::units::half_to_f32;
+use super::*;
+use candle_core::Device;
+use candle_core::quantized::QStorage;
+use proptest::prelude::*;
+use std::borrow::Cow;
+
+const TYPES: [GgmlDType; 6] =
+    [GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K, GgmlDType::Q4_0, GgmlDType::Q5_0, GgmlDType::Q8_0];
+
+/// xorshift64*, enough to fill matrices.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+/// What the quants and scales of a test matrix hold.
+#[derive(Clone, Copy, Debug)]
+enum Fill {
+    Random,
+    AllOnes,
+    AllZeros,
+    /// The most negative quant and scale of signed types.
+    SignBits,
+}
+
+/// GGUF blocks with arbitrary quants and finite f16 scales of either sign, subnormal ones among them.
+fn gguf(dtype: GgmlDType, out: usize, depth: usize, fill: Fill, seed: u64) -> Vec<u8> {
+    let random = &mut Random(seed | 1);
+    let size = dtype.type_size();
+    let mut bytes: Vec<u8> = (0..out * depth / dtype.block_size() * size)
+        .map(|_| match fill {
+            Fill::Random => (random.next() >> 32) as u8,
+            Fill::AllOnes => 0xff,
+            Fill::AllZeros => 0,
+            Fill::SignBits => 0x80,
+        })
+        .collect();
+    let halves: &[usize] = match dtype {
+        GgmlDType::Q4K | GgmlDType::Q5K => &[0, 2],
+        GgmlDType::Q6K => &[208],
+        _ => &[0],
+    };
+    for block in bytes.chunks_mut(size) {
+        for &at in halves {
+            let magnitude = 2f32.powi(-(random.next() as u32 as i32 & 15) - 3);
+            let half = half::f16::from_f32(random.unit() * magnitude);
+            block[at..at + 2].copy_from_slice(&half.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn qtensor(dtype: GgmlDType, bytes: &[u8], out: usize, depth: usize) -> QTensor {
+    let storage = QStorage::from_data(Cow::Owned(bytes.to_vec()), &Device::Cpu, dtype).unwrap();
+    QTensor::new(storage, (out, depth)).unwrap()
+}
+
+fn dequantized(weights: &QTensor) -> Vec<f32> {
+    weights.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// What the kernels see of the activations, row-major.
+fn seen(x: &QuantizedRows) -> Vec<f32> {
+    fn values<const T: usize>(tiles: &[TileBlock<T>], rows: usize, features: usize) -> Vec<f32> {
+        let blocks = features / BLOCK;
+        let value = |r: usize, k: usize| {
+            let block = &tiles[r / T * blocks + k / BLOCK];
+            let q = block.q[k % BLOCK / 4][r % T].to_le_bytes()[k % 4].cast_signed();
+            assert_ne!(q, i8::MIN);
+            block.scale[r % T] * f32::from(q)
+        };
+        (0..rows * features).map(|i| value(i / features, i % features)).collect()
+    }
+    match &x.tiles {
+        Tiles::One(tiles) => values(tiles, x.rows(), x.features()),
+        Tiles::Many(tiles) => values(tiles, x.rows(), x.features()),
+    }
+}
+
+/// `Σ (|scale * (q - BIAS)| + |offset|) * |x|`: the magnitudes that the kernels add up, which the rounding is relative to.
+fn magnitude(matrix: &PackedMatrix, o: usize, x: &[f32]) -> f64 {
+    fn of<U: Unit>(units: &[U], o: usize, x: &[f32]) -> f64 {
+        let mut blocks = vec![Block::ZERO; x.len() / BLOCK];
+        let depth = blocks.len() / U::BLOCKS;
+        for (unit, out) in units[o / LANES * depth..].iter().zip(blocks.chunks_mut(U::BLOCKS)) {
+            unit.unpack(out);
+        }
+        let lane = o % LANES;
+        let term = |k: usize| {
+            let (block, half) = (&blocks[k / BLOCK], k % BLOCK / (BLOCK / U::HALVES));
+            let q = f64::from(block.q[k % BLOCK / 4][lane * 4 + k % 4]);
+            let q = if U::SIGNED { 128.0 } else { (q - f64::from(U::BIAS)).abs() };
+            let weight = f64::from(block.scale[half][lane].abs()) * q;
+            (weight + f64::from(block.offset[lane].abs())) * f64::from(x[k].abs())
+        };
+        (0..x.len()).map(term).sum()
+    }
+    with_units!(&matrix.units, units => of(units, o, x))
+}
+
+fn forward(matrix: &mut PackedMatrix, cpu: Cpu, x: &QuantizedRows) -> Vec<f32> {
+    matrix.cpu = cpu;
+    let mut out = vec![f32::NAN; x.rows() * matrix.out_features()];
+    matrix.forward_quantized(x, &mut out);
+    out
+}
+
+/// Checks both kernels against the oracle, and the embedding lookup against candle.
+fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed: u64) {
+    let rows = x.len() / depth;
+    let bytes = gguf(dtype, out, depth, fill, seed);
+    let weights = qtensor(dtype, &bytes, out, depth);
+    let mut matrix = PackedMatrix::pack(&weights).unwrap();
+    let w = dequantized(&weights);
+    let mut row = vec![0.0; depth];
+    for o in [0, out / 2, out - 1] {
+        matrix.row(o, &mut row);
+        let expected = &w[o * depth..][..depth];
+        if dtype == GgmlDType::Q5K {
+            let top = expected.iter().fold(0f32, |top, w| top.max(w.abs()));
+            assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-6 * top), "{dtype:?} row {o}");
+        } else {
+            assert_eq!(row, expected, "{dtype:?} row {o}");
+        }
+    }
+
+    let quantized = QuantizedRows::new(x, rows, depth);
+    let seen = seen(&quantized);
+    let fast = forward(&mut matrix, Cpu::detect(), &quantized);
+    let portable = forward(&mut matrix, Cpu::Portable, &quantized);
+    // Three roundings a block (two, fused), each relative to what has been added so far.
+    let roundings = (depth / 16 * 4 + 8) as f64 * f64::from(f32::EPSILON);
+    for r in 0..rows {
+        let (x, seen) = (&x[r * depth..][..depth], &seen[r * depth..][..depth]);
+        for o in 0..out {
+            let w = &w[o * depth..][..depth];
+            let dot =
+                |x: &[f32]| -> f64 { w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum() };
+            let (fast, portable) = (f64::from(fast[r * out + o]), f64::from(portable[r * out + o]));
+            let rounding = roundings * magnitude(&matrix, o, seen) + 1e-37;
+            let exact = dot(seen);
+            assert!(
+                (fast - exact).abs() <= rounding,
+                "{dtype:?} [{r}, {o}]: {fast} is not {exact} ± {rounding}"
+            );
+            assert!(
+                (portable - fast).abs() <= rounding,
+                "{dtype:?} [{r}, {o}]: {portable} ≠ {fast} ± {rounding}"
+            );
+            // The bound of the module's documentation.
+            let quantization: f64 = w
+                .chunks(BLOCK)
+                .zip(x.chunks(BLOCK))
+                .map(|(w, x)| {
+                    let top = x.iter().fold(0f32, |top, x| top.max(x.abs()));
+                    let weights: f64 = w.iter().map(|w| f64::from(w.abs())).sum();
+                    (f64::from(top) / 254.0 * 1.0001 + 1.5e-36) * weights
+                })
+                .sum();
+            let error = (fast - dot(x)).abs();
+            let bound = quantization + rounding;
+            assert!(error <= bound, "{dtype:?} [{r}, {o}]: off by {error}, bound {bound}");
+        }
+    }
+}
+
+fn activations(rows: usize, depth: usize, seed: u64) -> Vec<f32> {
+    let random = &mut Random(seed | 1);
+    // Rows and blocks of very different size, as after real norms, with outliers.
+    (0..rows * depth)
+        .map(|i| {
+            let outlier = if random.next().is_multiple_of(97) { 40.0 } else { 1.0 };
+            random.unit() * outlier * 10f32.powi((i / BLOCK) as i32 % 7 - 3)
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_the_oracle(
+        dtype in proptest::sample::select(&TYPES[..]),
+        out in 1usize..=70,
+        units in 1usize..=11,
+        rows in 1usize..=70,
+        seed: u64,
+    ) {
+        let depth = (units * 32).next_multiple_of(dtype.block_size());
+        check(dtype, out, depth, &activations(rows, depth, seed), Fill::Random, seed);
+    }
+
+    #[test]
+    fn hostile_floats_reach_only_their_own_rows(
+        dtype in proptest::sample::select(&TYPES[..]),
+        bits in proptest::collection::vec(any::<u32>(), 3 * 256),
+        faulty in 0usize..3,
+        fault in proptest::sample::select(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY][..]),
+    ) {
+        let mut x: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+        for (r, row) in x.chunks_mut(256).enumerate() {
+            for x in row.iter_mut().filter(|x| x.is_nan() || x.abs() >= 1e30) {
+                *x = 1.0;
+            }
+            if r == faulty {
+                row[100] = fault;
+            }
+        }
+        let bytes = gguf(dtype, 17, 256, Fill::Random, 7);
+        let mut matrix = PackedMatrix::from_bytes(dtype, &bytes, 17, 256).unwrap();
+        for cpu in [Cpu::detect(), Cpu::Portable] {
+            let out = forward(&mut matrix, cpu, &QuantizedRows::new(&x, 3, 256));
+            for (r, out) in out.chunks(17).enumerate() {
+                prop_assert!(out.iter().all(|y| y.is_nan() == (r == faulty)));
+            }
+        }
+    }
+}
+
+/// Sums of the largest products are where 16 bits would overflow.
+#[test]
+fn extremes_do_not_overflow() {
+    for dtype in TYPES {
+        for fill in [Fill::AllOnes, Fill::AllZeros, Fill::SignBits] {
+            for magnitude in [1.0, 1e30, 1e-30, 1e-38, 1e-44, 0.0] {
+                for rows in [1, 5] {
+                    for signs in [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]] {
+                        let x: Vec<f32> = (0..rows * 512).map(|i| magnitude * signs[i % 2]).collect();
+                        check(dtype, 17, 512, &x, fill, 3);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Enough work for the pool, and more rows than one batch of tiles.
+#[test]
+fn threads_and_batches_cover_everything() {
+    for rows in [1, 70] {
+        check(GgmlDType::Q4K, 1000, 512, &activations(rows, 512, 11), Fill::Random, 5);
+        check(GgmlDType::Q8_0, 333, 1056, &activations(rows, 1056, 12), Fill::Random, 6);
+    }
+}
+
+#[test]
+fn quantises_the_same_on_every_cpu() {
+    let x = activations(4, 512, 21);
+    let mut portable = vec![TileBlock::<4>::ZERO; 16];
+    let mut fast = portable.clone();
+    activations::quantize_tile(&x, 512, &mut portable);
+    quantize_tile(&x, 512, &mut fast);
+    for (a, b) in portable.iter().zip(&fast) {
+        assert_eq!((a.q, a.scale, a.sum, a.pairs), (b.q, b.scale, b.sum, b.pairs));
+    }
+}
+
+#[test]
+fn halves_convert_exactly() {
+    for bits in 0..=u16::MAX {
+        let (ours, theirs) = (half_to_f32(bits), half::f16::from_bits(bits).to_f32());
+        assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{bits:#x}");
+    }
+}
+
+#[test]
+fn refuses_what_it_cannot_pack() {
+    let bytes = gguf(GgmlDType::Q4K, 4, 256, Fill::Random, 1);
+    assert!(PackedMatrix::from_bytes(GgmlDType::Q4K, &bytes, 4, 256).is_some());
+    assert!(PackedMatrix::from_bytes(GgmlDType::Q4K, &bytes, 5, 256).is_none());
+    assert!(PackedMatrix::from_bytes(GgmlDType::Q4K, &bytes[1..], 4, 256).is_none());
+    assert!(PackedMatrix::from_bytes(GgmlDType::Q4K, &bytes, 8, 128).is_none());
+    assert!(PackedMatrix::from_bytes(GgmlDType::Q4K, &bytes, usize::MAX, usize::MAX & !255).is_none());
+    assert!(PackedMatrix::from_bytes(GgmlDType::Q2K, &bytes, 4, 256).is_none());
+}

@@ -1,0 +1,224 @@
+//! The packed layouts: what one *unit* of a weight matrix looks like in memory.
+//!
+//! A unit holds [`LANES`] output rows by one GGUF block of input values (32, or 256 for the K types), with the rows
+//! interleaved so that a vector lane is a row: a 64-byte *line* is 16 rows × 4 consecutive `k`, byte `row * 4 + k % 4`.
+//! One line is two AVX2 registers, one AVX-512 register or four NEON registers, so the layout serves them all.
+//! Eight lines make a block of 32 `k`. Four-bit lines are stored two to a line (even line in the low nibble, odd in the
+//! high one); fifth and sixth bits lie in planes of their own. The stored size is that of the GGUF file, but for the K
+//! types with minimums, whose 6-bit scales are widened to bytes (4.625 instead of 4.5 bits a weight).
+//!
+//! The types in blocks of 32 are here, the K types in `k_units`. Formulas: `dequantize_row_*` in `ggml-quants.c` of
+//! llama.cpp, as in candle's `k_quants.rs`.
+
+/// Output rows interleaved in a unit.
+pub(super) const LANES: usize = 16;
+/// Input values that share a scale in the kernels.
+pub(super) const BLOCK: usize = 32;
+/// Lines (of 4 input values each) in a block.
+pub(super) const LINES: usize = BLOCK / 4;
+
+/// 16 rows × 4 `k`, one byte each.
+pub(super) type Line = [u8; LANES * 4];
+
+/// One block of 32 `k` × 16 rows unpacked to bytes: what the kernels multiply.
+///
+/// `w[row, k] = scale[half][row] * (q[k / 4][row * 4 + k % 4] - BIAS) + offset[row]`, where `half` is `k / 16` for
+/// types with two scales a block and 0 for the others.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Block {
+    pub(super) q: [Line; LINES],
+    pub(super) scale: [[f32; LANES]; 2],
+    /// Zero (and not read) for types without minimums.
+    pub(super) offset: [f32; LANES],
+}
+
+impl Block {
+    pub(super) const ZERO: Self =
+        Self { q: [[0; LANES * 4]; LINES], scale: [[0.0; LANES]; 2], offset: [0.0; LANES] };
+}
+
+/// A packed unit of one quantised type.
+pub(super) trait Unit: Copy + Send + Sync {
+    /// Bytes of the GGUF block of one row that goes into a unit.
+    const GGUF_BYTES: usize;
+    /// Blocks of 32 `k` in a unit.
+    const BLOCKS: usize;
+    /// Whether the unpacked quants are `i8`. All others are unsigned and have at most 6 bits.
+    const SIGNED: bool = false;
+    /// What the kernels subtract from unsigned quants. `|q - BIAS| * 127 * 32 / HALVES / 2` must stay below 2^15.
+    const BIAS: u8;
+    /// Whether the type has minimums, so that `offset` is not zero.
+    const OFFSET: bool = false;
+    /// Scales in a block: 1, or 2 for one each 16 `k`.
+    const HALVES: usize = 1;
+    /// All weights zero: what pads the last panel.
+    const ZERO: Self;
+
+    /// Writes the GGUF block of one row (`GGUF_BYTES` long) into lane `row`. The lane must be zero before.
+    fn set_row(&mut self, row: usize, gguf: &[u8]);
+
+    /// Unpacks into `out[..BLOCKS]`.
+    fn unpack(&self, out: &mut [Block]);
+}
+
+pub(super) type Nibbles = [Line; LINES / 2];
+
+#[inline(always)]
+pub(super) fn unpack_nibbles(low: &Nibbles, q: &mut [Line; LINES]) {
+    for (i, line) in low.iter().enumerate() {
+        for (b, &byte) in line.iter().enumerate() {
+            q[2 * i][b] = byte & 15;
+            q[2 * i + 1][b] = byte >> 4;
+        }
+    }
+}
+
+/// Adds the fifth bit: bit `j` of `high` belongs to line `j`.
+#[inline(always)]
+pub(super) fn unpack_fifth_bit(high: &Line, q: &mut [Line; LINES]) {
+    for (j, line) in q.iter_mut().enumerate() {
+        for (byte, &bits) in line.iter_mut().zip(high) {
+            *byte |= ((bits >> j) & 1) << 4;
+        }
+    }
+}
+
+/// Where value `k` (of 32) of `row` lies: line, byte in the line.
+pub(super) fn place(k: usize, row: usize) -> (usize, usize) {
+    (k / 4, row * 4 + k % 4)
+}
+
+pub(super) fn set_nibble(low: &mut Nibbles, k: usize, row: usize, value: u8) {
+    let (line, byte) = place(k, row);
+    low[line / 2][byte] |= (value & 15) << (4 * (line % 2));
+}
+
+pub(super) fn set_fifth_bit(high: &mut Line, k: usize, row: usize, bit: u8) {
+    let (line, byte) = place(k, row);
+    high[byte] |= (bit & 1) << line;
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// IEEE half to single without branches or subnormal arithmetic (scales of K types are often subnormal halves, and
+/// multiplying subnormals stalls some CPUs), so that 16 of them convert as vectors.
+#[inline(always)]
+pub(super) fn half_to_f32(half: u16) -> f32 {
+    const REBIAS: u32 = (127 - 15) << 23;
+    const SUBNORMAL: u32 = REBIAS + (1 << 23);
+    let bits = u32::from(half & 0x7fff) << 13;
+    let exponent = half & 0x7c00;
+    let special = if exponent == 0x7c00 { REBIAS } else { 0 };
+    let normal = bits + REBIAS + special;
+    let subnormal = (f32::from_bits(bits + SUBNORMAL) - f32::from_bits(SUBNORMAL)).to_bits();
+    let magnitude = if exponent == 0 { subnormal } else { normal };
+    f32::from_bits(magnitude | (u32::from(half & 0x8000) << 16))
+}
+
+#[inline(always)]
+pub(super) fn halves_to_f32(halves: &[u16; LANES]) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for (o, &h) in out.iter_mut().zip(halves) {
+        *o = half_to_f32(h);
+    }
+    out
+}
+
+/// 4 bits around 8, a scale each 32.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+pub(super) struct Q40 {
+    d: [u16; LANES],
+    low: Nibbles,
+}
+
+impl Unit for Q40 {
+    const GGUF_BYTES: usize = 18;
+    const BLOCKS: usize = 1;
+    const BIAS: u8 = 8;
+    const ZERO: Self = Self { d: [0; LANES], low: [[0; LANES * 4]; LINES / 2] };
+
+    fn set_row(&mut self, row: usize, gguf: &[u8]) {
+        self.d[row] = u16_at(gguf, 0);
+        for (k, &byte) in gguf[2..18].iter().enumerate() {
+            set_nibble(&mut self.low, k, row, byte & 15);
+            set_nibble(&mut self.low, k + 16, row, byte >> 4);
+        }
+    }
+
+    #[inline(always)]
+    fn unpack(&self, out: &mut [Block]) {
+        let block = &mut out[0];
+        block.scale[0] = halves_to_f32(&self.d);
+        unpack_nibbles(&self.low, &mut block.q);
+    }
+}
+
+/// 5 bits around 16, a scale each 32.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+pub(super) struct Q50 {
+    d: [u16; LANES],
+    low: Nibbles,
+    high: Line,
+}
+
+impl Unit for Q50 {
+    const GGUF_BYTES: usize = 22;
+    const BLOCKS: usize = 1;
+    const BIAS: u8 = 16;
+    const ZERO: Self = Self { d: [0; LANES], low: [[0; LANES * 4]; LINES / 2], high: [0; LANES * 4] };
+
+    fn set_row(&mut self, row: usize, gguf: &[u8]) {
+        self.d[row] = u16_at(gguf, 0);
+        for (k, &byte) in gguf[6..22].iter().enumerate() {
+            set_nibble(&mut self.low, k, row, byte & 15);
+            set_nibble(&mut self.low, k + 16, row, byte >> 4);
+        }
+        for k in 0..32 {
+            set_fifth_bit(&mut self.high, k, row, gguf[2 + k / 8] >> (k % 8));
+        }
+    }
+
+    #[inline(always)]
+    fn unpack(&self, out: &mut [Block]) {
+        let block = &mut out[0];
+        block.scale[0] = halves_to_f32(&self.d);
+        unpack_nibbles(&self.low, &mut block.q);
+        unpack_fifth_bit(&self.high, &mut block.q);
+    }
+}
+
+/// 8 signed bits, a scale each 32.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+pub(super) struct Q80 {
+    d: [u16; LANES],
+    q: [Line; LINES],
+}
+
+impl Unit for Q80 {
+    const GGUF_BYTES: usize = 34;
+    const BLOCKS: usize = 1;
+    const SIGNED: bool = true;
+    const BIAS: u8 = 0;
+    const ZERO: Self = Self { d: [0; LANES], q: [[0; LANES * 4]; LINES] };
+
+    fn set_row(&mut self, row: usize, gguf: &[u8]) {
+        self.d[row] = u16_at(gguf, 0);
+        for (k, &byte) in gguf[2..34].iter().enumerate() {
+            let (line, at) = place(k, row);
+            self.q[line][at] = byte;
+        }
+    }
+
+    #[inline(always)]
+    fn unpack(&self, out: &mut [Block]) {
+        let block = &mut out[0];
+        block.scale[0] = halves_to_f32(&self.d);
+        block.q = self.q;
+    }
+}

@@ -1,0 +1,172 @@
+//! The rolling context: a pinned prompt, a bounded memory and a window of whole segments that is only appended to.
+//!
+//! Window tokens keep their positions for ever and positions grow for ever. What stands before the window is moved up
+//! to it by rotating the query, see [`Cache::sections`](crate::kv::Cache::sections). Nothing encoded is encoded again.
+
+use std::collections::VecDeque;
+
+use gist_core::model::{ModelError, SegmentId, Usage, View};
+
+use crate::kv::{Cache, Counter, Layout, Target};
+
+/// Tokens beyond the context length that are kept free for questions and answers on forks.
+pub const SCRATCH_TOKENS: usize = 2048;
+
+/// Encodes tokens at the end of a region.
+pub(crate) trait Encode {
+    /// Encodes any number of tokens, chunk by chunk.
+    fn encode(&self, tokens: &[u32], cache: &mut Cache, target: Target);
+}
+
+/// What a stream has encoded and where its segments lie.
+#[derive(Debug)]
+pub(crate) struct RollingContext {
+    cache: Cache,
+    counter: Counter,
+    capacity: usize,
+    memory_length: usize,
+    /// Lengths of the window segments in tokens, oldest first; the newest has id `next_id - 1`.
+    window: VecDeque<usize>,
+    memory: VecDeque<usize>,
+    next_id: SegmentId,
+    appended: u64,
+    evicted: u64,
+}
+
+impl RollingContext {
+    /// Encodes the pinned prompt. `capacity` and `memory_length` are in tokens.
+    pub(crate) fn new(
+        model: &impl Encode,
+        layout: Layout,
+        pinned: &[u32],
+        capacity: usize,
+        memory_length: usize,
+    ) -> Result<Self, ModelError> {
+        // A window of less than a chunk would be a context in name only.
+        let needed = pinned.len() + memory_length + crate::decoder::CHUNK;
+        if needed > capacity {
+            return Err(ModelError::TooLong { needed, capacity });
+        }
+        let counter = Counter::default();
+        let mut cache = Cache::new(layout, counter.clone());
+        model.encode(pinned, &mut cache, Target::Pinned);
+        let mut context = Self {
+            cache,
+            counter,
+            capacity,
+            memory_length,
+            window: VecDeque::new(),
+            memory: VecDeque::new(),
+            next_id: 0,
+            appended: 0,
+            evicted: 0,
+        };
+        context.reset();
+        Ok(context)
+    }
+
+    fn tokens(&self) -> usize {
+        [Target::Pinned, Target::Memory, Target::Window].iter().map(|t| self.cache.region(*t).len()).sum()
+    }
+
+    /// Tokens a segment may have: what is left when pinned and memory regions are full.
+    fn window_length(&self) -> usize {
+        self.capacity - self.cache.region(Target::Pinned).len() - self.memory_length
+    }
+
+    /// Lets whole segments go, the oldest first, until `n` more tokens fit.
+    fn evict(&mut self, n: usize) {
+        while self.tokens() + n > self.capacity
+            && let Some(length) = self.window.pop_front()
+        {
+            self.cache.region_mut(Target::Window).drop_front(length);
+            self.evicted += length as u64;
+        }
+    }
+
+    /// Appends a segment to the window.
+    pub(crate) fn append(&mut self, model: &impl Encode, tokens: &[u32]) -> Result<SegmentId, ModelError> {
+        fits(tokens.len(), self.window_length())?;
+        // Had an earlier append panicked half-way, its tokens would belong to no segment.
+        self.cache.region_mut(Target::Window).truncate(self.window.iter().sum());
+        self.evict(tokens.len());
+        model.encode(tokens, &mut self.cache, Target::Window);
+        self.window.push_back(tokens.len());
+        self.appended += tokens.len() as u64;
+        self.next_id += 1;
+        Ok(self.next_id - 1)
+    }
+
+    /// Adds a text to the memory; it sees the pinned prompt and the texts before it, not the window.
+    pub(crate) fn remember(&mut self, model: &impl Encode, tokens: &[u32]) -> Result<(), ModelError> {
+        fits(tokens.len(), self.memory_length)?;
+        let memory = self.cache.region_mut(Target::Memory);
+        memory.truncate(self.memory.iter().sum());
+        while memory.len() + tokens.len() > self.memory_length
+            && let Some(length) = self.memory.pop_front()
+        {
+            memory.drop_front(length);
+        }
+        self.evict(tokens.len());
+        model.encode(tokens, &mut self.cache, Target::Memory);
+        self.memory.push_back(tokens.len());
+        Ok(())
+    }
+
+    /// What a question about `view` sees. It goes on right behind the last segment in view.
+    pub(crate) fn fork(&self, view: &View) -> Cache {
+        let mut cache = self.cache.clone();
+        if !view.memory {
+            let next = cache.region(Target::Memory).positions().end;
+            cache.region_mut(Target::Memory).clear(next);
+        }
+        let oldest = self.next_id - self.window.len() as u64;
+        let (mut before, mut inside) = (0, 0);
+        for (id, length) in (oldest..).zip(&self.window) {
+            if view.segments.contains(&id) {
+                inside += length;
+            } else if id < view.segments.start {
+                before += length;
+            }
+        }
+        let window = cache.region_mut(Target::Window);
+        window.truncate(before + inside);
+        window.drop_front(before);
+        cache
+    }
+
+    /// Tokens that may still be added to a fork.
+    pub(crate) fn room(&self, fork: &Cache) -> usize {
+        let held: usize =
+            [Target::Pinned, Target::Memory, Target::Window].iter().map(|t| fork.region(*t).len()).sum();
+        (self.capacity + SCRATCH_TOKENS).saturating_sub(held)
+    }
+
+    /// Forgets window and memory; ids go on.
+    pub(crate) fn reset(&mut self) {
+        let start = self.cache.region(Target::Pinned).positions().end;
+        self.cache.region_mut(Target::Memory).clear(start);
+        self.cache.region_mut(Target::Window).clear(start);
+        self.window.clear();
+        self.memory.clear();
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            tokens: self.tokens(),
+            capacity: self.capacity,
+            appended: self.appended,
+            evicted: self.evicted,
+            bytes: self.counter.bytes(),
+        }
+    }
+
+    /// A hash of all that is encoded.
+    pub(crate) fn digest(&self) -> u64 {
+        self.cache.digest()
+    }
+}
+
+fn fits(needed: usize, capacity: usize) -> Result<(), ModelError> {
+    if needed > capacity { Err(ModelError::TooLong { needed, capacity }) } else { Ok(()) }
+}

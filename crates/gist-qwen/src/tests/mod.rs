@@ -1,0 +1,6 @@
+//! Tests on a tiny random model, written as a GGUF file on the spot.
+
+mod hostile;
+mod oracle;
+mod rolling;
+mod tiny;

@@ -1,0 +1,100 @@
+//! Loading the model: once per process, shared by every element that names it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use gist_core::mock::{Mock, Script};
+use gist_core::model::Model;
+
+use super::settings::{Backend, Settings};
+
+type Slot = Arc<Mutex<Weak<dyn Model>>>;
+
+/// One slot per model file. Two elements that start together wait for one load, elements of other models don't.
+static LOADED: LazyLock<Mutex<HashMap<PathBuf, Slot>>> = LazyLock::new(Mutex::default);
+
+/// What the settings name, found but not loaded.
+pub(super) enum Source {
+    Mock(Script),
+    File(PathBuf),
+}
+
+/// Finds the model without loading it, so that a wrong name is said before anything starts.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub(super) fn locate(settings: &Settings) -> Result<Source, String> {
+    match settings.backend {
+        // The default name of a real model is no script.
+        Backend::Mock if settings.model == Settings::default().model => Ok(Source::Mock(Script::default())),
+        Backend::Mock => Script::parse(&settings.model).map(Source::Mock),
+        Backend::Candle => {
+            gist_models::locate(&settings.model).map(Source::File).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Loads the model or takes the one that is loaded. `progress` is told the share that is done, 0 to 1.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub(super) fn load(
+    source: Source,
+    context_length: u32,
+    mut progress: impl FnMut(f32) + Send,
+) -> Result<Arc<dyn Model>, String> {
+    let path = match source {
+        Source::Mock(script) => return Ok(Arc::new(Mock::new(script))),
+        Source::File(path) => path,
+    };
+    let slot = {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || lock(slot).strong_count() > 0);
+        let empty = || -> Slot { Arc::new(Mutex::new(Weak::<Mock>::new() as Weak<dyn Model>)) };
+        Arc::clone(loaded.entry(path.clone()).or_insert_with(empty))
+    };
+    let mut slot = lock(&slot);
+    if let Some(model) = slot.upgrade() {
+        return Ok(model);
+    }
+    let options = gist_qwen::LoadOptions {
+        context_length: context_length as usize,
+        progress: Some(&mut progress),
+        ..Default::default()
+    };
+    // Threads of the model are born of this one and inherit its niceness.
+    let model: Arc<dyn Model> =
+        gist_qwen::QwenModel::load(&path, options).map_err(|error| error.to_string())?;
+    *slot = Arc::downgrade(&model);
+    Ok(model)
+}
+
+fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Weak<dyn Model>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_elements_share_one_model_and_the_last_one_frees_it() {
+        let settings = Settings { model: "qwen2.5-coder-0.5b".into(), ..Settings::default() };
+        let load = || {
+            let source = locate(&settings).expect("`streamgist model pull qwen2.5-coder-0.5b` fetches it");
+            load(source, 2048, |_| ()).expect("loads")
+        };
+        let (first, second) = (load(), load());
+        assert!(Arc::ptr_eq(&first, &second));
+        let weak = Arc::downgrade(&first);
+        drop((first, second));
+        assert!(weak.upgrade().is_none(), "weights are freed with the last element");
+    }
+
+    #[test]
+    fn a_bad_script_is_said_before_anything_starts() {
+        let settings = Settings { backend: Backend::Mock, model: "colour=red".into(), ..Settings::default() };
+        assert!(locate(&settings).err().is_some_and(|why| why.contains("colour")));
+    }
+}

@@ -1,0 +1,43 @@
+//! `gistsummarizer`: chapters while it plays. See [`imp`] for the element's documentation.
+
+mod backend;
+mod emit;
+mod imp;
+mod inputs;
+mod intake;
+mod outbox;
+mod sampler;
+mod settings;
+mod stats;
+mod text;
+mod worker;
+
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+pub use settings::{Backend, Granularity, OverloadPolicy};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("gistsummarizer", gst::DebugColorFlags::empty(), Some("Chapters while it plays"))
+});
+
+glib::wrapper! {
+    /// The element.
+    pub struct GistSummarizer(ObjectSubclass<imp::GistSummarizer>) @extends gst::Element, gst::Object;
+}
+
+impl GistSummarizer {
+    fn ways(&self) -> emit::Ways {
+        self.imp().ways()
+    }
+}
+
+/// Registers the element.
+///
+/// # Errors
+/// When GStreamer refuses it.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "gistsummarizer", gst::Rank::NONE, GistSummarizer::static_type())
+}

@@ -1,0 +1,376 @@
+//! The properties that can be set, with their defaults and their place in the core's [`Config`].
+
+use std::sync::LazyLock;
+
+use gist_core::config::Granularity as CoreGranularity;
+use gst::glib;
+use gst::prelude::*;
+
+use super::intake::Limits;
+
+const SECOND: u64 = gst::ClockTime::SECOND.nseconds();
+
+/// What runs the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistBackend")]
+#[repr(i32)]
+pub enum Backend {
+    /// The model named by `model`, on candle.
+    #[default]
+    #[enum_value(name = "Candle: the model named by `model`", nick = "candle")]
+    Candle,
+    /// A model without weights, for tests; `model` holds its script.
+    #[enum_value(name = "Mock: no weights, for tests", nick = "mock")]
+    Mock,
+}
+
+/// How many chapters an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistGranularity")]
+#[repr(i32)]
+pub enum Granularity {
+    /// Few chapters.
+    #[enum_value(name = "Coarse: about 6 chapters an hour", nick = "coarse")]
+    Coarse,
+    /// As people would.
+    #[default]
+    #[enum_value(name = "Normal: about 12 to 18 chapters an hour", nick = "normal")]
+    Normal,
+    /// Many chapters.
+    #[enum_value(name = "Fine: about 30 chapters an hour", nick = "fine")]
+    Fine,
+}
+
+/// What happens when the model is slower than the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistOverloadPolicy")]
+#[repr(i32)]
+pub enum OverloadPolicy {
+    /// By what upstream says of itself.
+    #[default]
+    #[enum_value(name = "Auto: live streams drop-oldest, files block", nick = "auto")]
+    Auto,
+    /// Wait.
+    #[enum_value(name = "Block: the stream waits, nothing is lost", nick = "block")]
+    Block,
+    /// Drop sampled frames.
+    #[enum_value(
+        name = "Drop oldest: the oldest sampled frames are dropped, never text",
+        nick = "drop-oldest"
+    )]
+    DropOldest,
+    /// Sample less.
+    #[enum_value(name = "Thin: sample at half the rate while behind, then drop oldest", nick = "thin")]
+    Thin,
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) backend: Backend,
+    pub(super) model: String,
+    pub(super) context_length: u32,
+    pub(super) memory_length: u32,
+    pub(super) fps: gst::Fraction,
+    pub(super) max_pixels: u32,
+    pub(super) granularity: Granularity,
+    pub(super) core: gist_core::Config,
+    pub(super) overload_policy: OverloadPolicy,
+    pub(super) max_queue_time: u64,
+    pub(super) text_latency: u64,
+    pub(super) gap_threshold: u64,
+    pub(super) eos_timeout: u64,
+    pub(super) stream_name: String,
+    pub(super) session_id: String,
+    pub(super) first_index: u64,
+    pub(super) post_messages: bool,
+    pub(super) emit_toc: bool,
+    pub(super) passthrough: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Candle,
+            model: gist_models::default_model(gist_models::Kind::Text)
+                .map_or_else(String::new, |m| m.name.clone()),
+            context_length: 0,
+            memory_length: 4096,
+            fps: gst::Fraction::new(1, 1),
+            max_pixels: 1280 * 720,
+            granularity: Granularity::Normal,
+            core: gist_core::Config::default(),
+            overload_policy: OverloadPolicy::Auto,
+            max_queue_time: 10 * SECOND,
+            text_latency: 20 * SECOND,
+            gap_threshold: 5 * SECOND,
+            eos_timeout: u64::MAX,
+            stream_name: String::new(),
+            session_id: String::new(),
+            first_index: 0,
+            post_messages: true,
+            emit_toc: true,
+            passthrough: false,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn limits(&self) -> Limits {
+        let block = match self.overload_policy {
+            OverloadPolicy::Auto => None,
+            OverloadPolicy::Block => Some(true),
+            OverloadPolicy::DropOldest | OverloadPolicy::Thin => Some(false),
+        };
+        Limits { max_queue_time: self.max_queue_time, text_latency: self.text_latency, block }
+    }
+
+    /// Nanoseconds between two samples.
+    pub(super) fn interval(&self) -> u64 {
+        let (numer, denom) = (self.fps.numer().max(1) as u64, self.fps.denom().max(1) as u64);
+        SECOND.saturating_mul(denom) / numer
+    }
+
+    /// Sets a property; the spec list below says which there are.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
+        let text = || value.get::<Option<String>>().ok().flatten();
+        let time = || value.get::<u64>().unwrap_or_default();
+        let flag = || value.get::<bool>().unwrap_or_default();
+        let count = || value.get::<u32>().unwrap_or_default();
+        match name {
+            "backend" => self.backend = value.get().unwrap_or_default(),
+            "model" => self.model = text().unwrap_or_else(|| Self::default().model),
+            "context-length" => self.context_length = count(),
+            "memory-length" => self.memory_length = count(),
+            "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
+            "max-pixels" => self.max_pixels = count(),
+            "prompt" => self.core.prompt = text().filter(|prompt| !prompt.trim().is_empty()),
+            "language" => self.core.language = text().unwrap_or_else(|| "auto".into()),
+            "granularity" => {
+                self.granularity = value.get().unwrap_or_default();
+                self.core.granularity = match self.granularity {
+                    Granularity::Coarse => CoreGranularity::Coarse,
+                    Granularity::Normal => CoreGranularity::Normal,
+                    Granularity::Fine => CoreGranularity::Fine,
+                };
+            }
+            "min-chapter-duration" => self.core.min_chapter_duration = time(),
+            "max-chapter-duration" => self.core.max_chapter_duration = time(),
+            "look-ahead" => self.core.look_ahead = time(),
+            "overload-policy" => self.overload_policy = value.get().unwrap_or_default(),
+            "max-queue-time" => self.max_queue_time = time(),
+            "text-latency" => self.text_latency = time(),
+            "gap-threshold" => self.gap_threshold = time(),
+            "eos-timeout" => self.eos_timeout = time(),
+            "stream-name" => self.stream_name = text().unwrap_or_default(),
+            "session-id" => self.session_id = text().unwrap_or_default(),
+            "first-index" => self.first_index = time(),
+            "post-messages" => self.post_messages = flag(),
+            "emit-toc" => self.emit_toc = flag(),
+            "passthrough" => self.passthrough = flag(),
+            _ => {}
+        }
+    }
+
+    /// Reads a property back; `None` for those that are not settings.
+    pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "backend" => self.backend.to_value(),
+            "model" => self.model.to_value(),
+            "context-length" => self.context_length.to_value(),
+            "memory-length" => self.memory_length.to_value(),
+            "fps" => self.fps.to_value(),
+            "max-pixels" => self.max_pixels.to_value(),
+            "prompt" => self.core.prompt.to_value(),
+            "language" => self.core.language.to_value(),
+            "granularity" => self.granularity.to_value(),
+            "min-chapter-duration" => self.core.min_chapter_duration.to_value(),
+            "max-chapter-duration" => self.core.max_chapter_duration.to_value(),
+            "look-ahead" => self.core.look_ahead.to_value(),
+            "overload-policy" => self.overload_policy.to_value(),
+            "max-queue-time" => self.max_queue_time.to_value(),
+            "text-latency" => self.text_latency.to_value(),
+            "gap-threshold" => self.gap_threshold.to_value(),
+            "eos-timeout" => self.eos_timeout.to_value(),
+            "stream-name" => self.stream_name.to_value(),
+            "session-id" => self.session_id.to_value(),
+            "first-index" => self.first_index.to_value(),
+            "post-messages" => self.post_messages.to_value(),
+            "emit-toc" => self.emit_toc.to_value(),
+            "passthrough" => self.passthrough.to_value(),
+            _ => return None,
+        })
+    }
+}
+
+fn text(name: &str, nick: &str, blurb: &str, default: Option<&str>, playing: bool) -> glib::ParamSpec {
+    let spec = glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).default_value(default);
+    if playing { spec.mutable_playing().build() } else { spec.mutable_ready().build() }
+}
+
+fn time(name: &str, nick: &str, blurb: &str, default: u64) -> glib::ParamSpec {
+    glib::ParamSpecUInt64::builder(name)
+        .nick(nick)
+        .blurb(blurb)
+        .default_value(default)
+        .mutable_playing()
+        .build()
+}
+
+fn flag(name: &str, nick: &str, blurb: &str, default: bool) -> glib::ParamSpec {
+    glib::ParamSpecBoolean::builder(name)
+        .nick(nick)
+        .blurb(blurb)
+        .default_value(default)
+        .mutable_playing()
+        .build()
+}
+
+fn count(name: &str, nick: &str, blurb: &str, minimum: u32, default: u32) -> glib::ParamSpec {
+    let spec = glib::ParamSpecUInt::builder(name).nick(nick).blurb(blurb).minimum(minimum);
+    spec.default_value(default).mutable_ready().build()
+}
+
+/// Every property of the element, those that are only read included.
+pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+    let d = Settings::default();
+    vec![
+        glib::ParamSpecEnum::builder_with_default("backend", d.backend)
+            .nick("Backend")
+            .blurb("What runs the model")
+            .mutable_ready()
+            .build(),
+        text(
+            "model",
+            "Model",
+            "Name of a model that `streamgist model list` shows, or a path to a GGUF file; with backend=mock a script (delay-ms=50,steps=3)",
+            Some(&d.model),
+            false,
+        ),
+        count(
+            "context-length",
+            "Context length",
+            "Tokens of the rolling context, 0 for what the model was trained for; memory grows with it",
+            0,
+            d.context_length,
+        ),
+        count(
+            "memory-length",
+            "Memory length",
+            "Of these, tokens for the texts of closed chapters",
+            0,
+            d.memory_length,
+        ),
+        gst::ParamSpecFraction::builder("fps")
+            .nick("Sampling rate")
+            .blurb("Pictures looked at per second of running-time")
+            .minimum(gst::Fraction::new(1, 3600))
+            .maximum(gst::Fraction::new(60, 1))
+            .default_value(d.fps)
+            .mutable_playing()
+            .build(),
+        count(
+            "max-pixels",
+            "Maximum pixels",
+            "A sampled picture is scaled down to at most this many pixels",
+            4096,
+            d.max_pixels,
+        ),
+        text("prompt", "Prompt", "Your own instructions for the chapter texts, in any language", None, true),
+        text(
+            "language",
+            "Language",
+            "Language of the texts by full English name (Chinese), or auto: that of the prompt or the talk",
+            Some("auto"),
+            true,
+        ),
+        glib::ParamSpecEnum::builder_with_default("granularity", d.granularity)
+            .nick("Granularity")
+            .blurb("How many chapters an hour")
+            .mutable_playing()
+            .build(),
+        time(
+            "min-chapter-duration",
+            "Minimum chapter duration",
+            "No chapter but the last is shorter (ns)",
+            d.core.min_chapter_duration,
+        ),
+        time(
+            "max-chapter-duration",
+            "Maximum chapter duration",
+            "A chapter this long is ended where that hurts least (ns)",
+            d.core.max_chapter_duration,
+        ),
+        time(
+            "look-ahead",
+            "Look-ahead",
+            "How much of the stream after a possible boundary is seen before it is decided (ns)",
+            d.core.look_ahead,
+        ),
+        glib::ParamSpecEnum::builder_with_default("overload-policy", d.overload_policy)
+            .nick("Overload policy")
+            .blurb("What happens when the model is slower than the stream; text is never dropped")
+            .mutable_playing()
+            .build(),
+        time(
+            "max-queue-time",
+            "Maximum queue time",
+            "How far the model may fall behind before the overload policy acts (ns)",
+            d.max_queue_time,
+        ),
+        time(
+            "text-latency",
+            "Text latency",
+            "Live: how long a picture waits for the words spoken with it (ns)",
+            d.text_latency,
+        ),
+        time(
+            "gap-threshold",
+            "Gap threshold",
+            "A break in the picture longer than this ends the chapter (ns)",
+            d.gap_threshold,
+        ),
+        time(
+            "eos-timeout",
+            "EOS timeout",
+            "How long the end of the stream waits for the last chapter; then it goes out partial (ns). The default is no limit for files and 60 s live",
+            d.eos_timeout,
+        ),
+        text("stream-name", "Stream name", "Goes into chapter ids and the `stream` field", None, false),
+        text("session-id", "Session id", "Goes into chapter ids; empty for a new one", None, false),
+        glib::ParamSpecUInt64::builder("first-index")
+            .nick("First index")
+            .blurb("Index of the first chapter, to go on with an earlier session")
+            .mutable_ready()
+            .build(),
+        flag(
+            "post-messages",
+            "Post messages",
+            "Post gist-chapter and gist-digest element messages",
+            d.post_messages,
+        ),
+        flag("emit-toc", "Emit TOC", "Send the chapters as a table of contents downstream", d.emit_toc),
+        flag("passthrough", "Passthrough", "Pass video on and do nothing else", d.passthrough),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb("Counters, lag, real-time factor and how full the context is")
+            .read_only()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("current-chapter")
+            .nick("Current chapter")
+            .blurb("The chapter that is open")
+            .read_only()
+            .build(),
+        glib::ParamSpecString::builder("chapters-json")
+            .nick("Chapters")
+            .blurb("The closed chapters, newest 1000, as a JSON array of gist-chapters-v1 objects")
+            .read_only()
+            .build(),
+        glib::ParamSpecString::builder("model-state")
+            .nick("Model state")
+            .blurb("unloaded, loading, ready or failed")
+            .read_only()
+            .default_value(Some("unloaded"))
+            .build(),
+    ]
+});

@@ -1,0 +1,312 @@
+//! The thread that does everything slow: loads the model, reads the screen, encodes, decides, writes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use gist_core::Observation;
+use gist_core::observation::Source as From;
+use gist_core::session::{Identity, Session, Sizes};
+use gist_core::time::Span;
+use gist_screen::{Picture, ScreenReader};
+use gst::glib;
+use gst::prelude::*;
+
+use super::backend;
+use super::emit::{Emitter, Ways};
+use super::intake::{Command, Intake, Item, Turn};
+use super::outbox::Out;
+use super::settings::Settings;
+
+/// Steps of writing between two observations of a live stream.
+const STEPS_BETWEEN: usize = 8;
+/// How often the `chapters` pad is told that nothing happened.
+const GAP_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
+
+/// What the worker tells the outside, without a lock held for long.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) kv_tokens: AtomicU64,
+    pub(super) kv_capacity: AtomicU64,
+    pub(super) kv_evicted: AtomicU64,
+    pub(super) kv_bytes: AtomicU64,
+    pub(super) appended: AtomicU64,
+    pub(super) watermark: AtomicU64,
+    pub(super) busy_ns: AtomicU64,
+    pub(super) frames_looked_at: AtomicU64,
+    pub(super) errors: AtomicU64,
+    pub(super) model_load_ms: AtomicU64,
+    pub(super) last_error: Mutex<String>,
+    pub(super) model_state: Mutex<&'static str>,
+}
+
+impl Report {
+    fn state(&self, state: &'static str) {
+        *self.model_state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+/// One stream's worker.
+pub(super) struct Worker {
+    pub(super) element: glib::WeakRef<super::GistSummarizer>,
+    pub(super) settings: Settings,
+    pub(super) source: backend::Source,
+    pub(super) intake: Arc<Intake>,
+    pub(super) emitter: Emitter,
+    pub(super) report: Arc<Report>,
+}
+
+/// Starts it.
+///
+/// # Errors
+/// When the system has no thread to give.
+pub(super) fn spawn(worker: Worker) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("gist-worker".into()).spawn(move || {
+        // Video goes first: on Linux niceness is per thread, and the model's own threads inherit it.
+        let _ = rustix::process::nice(10);
+        let (intake, report, element) =
+            (Arc::clone(&worker.intake), Arc::clone(&worker.report), worker.element.clone());
+        let outcome = catch_unwind(AssertUnwindSafe(|| worker.run()));
+        let failure = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(message)) => message,
+            Err(panic) => {
+                let what = panic.downcast_ref::<String>().cloned();
+                let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+                format!(
+                    "the summarizer broke down ({}); this is a bug, please report it",
+                    what.unwrap_or_default()
+                )
+            }
+        };
+        report.state("failed");
+        // Video goes on without us.
+        intake.give_up();
+        if let Some(element) = element.upgrade() {
+            let message = gst::message::Progress::builder(gst::ProgressType::Error, "gist-load", &failure);
+            let _ = element.post_message(message.src(&element).build());
+            gst::element_error!(element, gst::LibraryError::Failed, ("{failure}"));
+        }
+    })
+}
+
+/// Everything that lives as long as the stream.
+struct Live {
+    session: Session,
+    /// Made for the first picture: a stream of speech needs none, and loading takes some hundred milliseconds.
+    reader: Option<ScreenReader>,
+    /// The screen can't be read; said once.
+    blind: bool,
+    next_gap: u64,
+}
+
+impl Worker {
+    fn run(mut self) -> Result<(), String> {
+        let Some(session) = self.load()? else { return Ok(()) };
+        let mut live = Live { session, reader: None, blind: false, next_gap: 0 };
+        loop {
+            let turn = self.intake.next(live.session.pending() > 0);
+            let start = Instant::now();
+            match turn {
+                Turn::Stop => return Ok(()),
+                Turn::Work => {}
+                Turn::Forget => {
+                    live.session.forget();
+                    if let Some(reader) = &mut live.reader {
+                        reader.reset();
+                    }
+                    live.next_gap = 0;
+                }
+                Turn::Command(command) => self.obey(&mut live, command),
+                Turn::Item(time, item) => self.take(&mut live, time, item),
+                Turn::Advance(time) => {
+                    live.session.advance(time);
+                    self.gap(&mut live, time);
+                }
+                Turn::Finish(time) => self.finish(&mut live, time),
+            }
+            self.write(&mut live);
+            self.tell(&live.session, start);
+        }
+    }
+
+    /// Loads the model and opens a context; `None` when the element stopped meanwhile.
+    fn load(&mut self) -> Result<Option<Session>, String> {
+        self.report.state("loading");
+        let start = Instant::now();
+        self.progress(gst::ProgressType::Start, &format!("loading {}", self.settings.model));
+        let source = std::mem::replace(&mut self.source, backend::Source::File(std::path::PathBuf::new()));
+        let mut told = 0;
+        let model = backend::load(source, self.settings.context_length, |share| {
+            let percent = (share * 100.0) as u32;
+            if percent >= told + 10 {
+                told = percent;
+                self.progress(
+                    gst::ProgressType::Continue,
+                    &format!("loading {}: {percent} %", self.settings.model),
+                );
+            }
+        })?;
+        let settings = &self.settings;
+        let identity = Identity {
+            stream: settings.stream_name.clone(),
+            session: settings.session_id.clone(),
+            first_index: settings.first_index,
+        };
+        let sizes = Sizes {
+            context_length: settings.context_length as usize,
+            memory_length: settings.memory_length as usize,
+        };
+        let session =
+            Session::new(model, identity, settings.core.clone(), sizes).map_err(|error| error.to_string())?;
+        let millis = start.elapsed().as_millis() as u64;
+        self.report.model_load_ms.store(millis, Ordering::Relaxed);
+        self.report.state("ready");
+        self.progress(gst::ProgressType::Complete, &format!("{} is ready after {millis} ms", settings.model));
+        Ok(Some(session))
+    }
+
+    fn progress(&self, kind: gst::ProgressType, text: &str) {
+        if let Some(element) = self.element.upgrade() {
+            let message = gst::message::Progress::builder(kind, "gist-load", text).src(&element).build();
+            let _ = element.post_message(message);
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        if let Some(element) = self.element.upgrade() {
+            gst::element_warning!(element, gst::LibraryError::Init, ("{text}"));
+        }
+    }
+
+    fn obey(&mut self, live: &mut Live, command: Command) {
+        match command {
+            Command::Configure(config) => live.session.configure(config),
+            Command::Split(title) => {
+                let now = live.session.watermark();
+                live.session.split_now(now, title);
+            }
+            Command::Reset => live.session.forget(),
+            Command::Abandon(why) => {
+                let end = self.intake.counters().position.max(live.session.watermark());
+                if !self.intake.ended() {
+                    live.session.finish(end);
+                }
+                live.session.abandon(why, end);
+                self.deliver(live);
+                self.intake.set_drained();
+            }
+        }
+    }
+
+    fn take(&mut self, live: &mut Live, time: u64, item: Item) {
+        live.session.advance(time);
+        match item {
+            Item::Frame(picture) => self.look(live, time, &picture),
+            Item::Text(observation) => self.observe(live, observation),
+            Item::Cut(reason) => live.session.cut(time, reason, None),
+            Item::Timeline(timeline) => live.session.set_timeline(timeline),
+        }
+        self.gap(live, time);
+    }
+
+    fn look(&mut self, live: &mut Live, time: u64, picture: &Picture) {
+        self.report.frames_looked_at.fetch_add(1, Ordering::Relaxed);
+        live.session.count_frames(1, 0);
+        if live.blind {
+            return;
+        }
+        let seen = match &mut live.reader {
+            Some(reader) => reader.look(time, picture),
+            none => ScreenReader::new(gist_screen::Options::default())
+                .and_then(|reader| none.insert(reader).look(time, picture)),
+        };
+        match seen {
+            Ok(None) => {}
+            Ok(Some(screen)) => {
+                let span = Span::new(screen.since, time);
+                self.observe(
+                    live,
+                    Observation { source: From::Screen, span, text: screen.text, turn: false },
+                );
+            }
+            Err(error) => {
+                self.warn(&format!("Text on the picture is not read any more: {error}"));
+                live.blind = true;
+            }
+        }
+    }
+
+    fn observe(&mut self, live: &mut Live, observation: Observation) {
+        if let Err(error) = live.session.observe(observation) {
+            self.warn(&format!("A line could not be encoded: {error}"));
+        }
+    }
+
+    fn finish(&mut self, live: &mut Live, time: u64) {
+        live.session.finish(time);
+        while !self.intake.interrupted() && live.session.work(time) {
+            self.deliver(live);
+        }
+        if live.session.pending() == 0 {
+            self.deliver(live);
+            self.intake.set_drained();
+        }
+    }
+
+    /// Writes for a while. A file is written to the end of the chapter at once: nothing is lost by waiting, and its
+    /// chapters come out while it plays. Live, intake goes on between steps.
+    fn write(&mut self, live: &mut Live) {
+        let position = self.intake.counters().position;
+        let drops = self.intake.drops();
+        let mut steps = 0;
+        while !self.intake.interrupted() && live.session.work(position) {
+            steps += 1;
+            if drops && steps >= STEPS_BETWEEN {
+                break;
+            }
+        }
+        self.deliver(live);
+        if self.intake.ended() && live.session.pending() == 0 {
+            self.intake.set_drained();
+        }
+    }
+
+    fn gap(&self, live: &mut Live, time: u64) {
+        if time >= live.next_gap {
+            live.next_gap = time + GAP_INTERVAL;
+            self.emitter.outbox.chapters(Out::Gap(time));
+        }
+    }
+
+    fn deliver(&self, live: &mut Live) {
+        let ways = self.ways();
+        let position = self.intake.counters().position.max(live.session.watermark());
+        for event in live.session.events() {
+            self.emitter.emit(&event, position, ways);
+        }
+    }
+
+    fn ways(&self) -> Ways {
+        let set = self.element.upgrade().map(|element| element.ways());
+        let ways = set.unwrap_or(Ways { messages: false, toc: false, live: false });
+        Ways { live: self.intake.is_live(), ..ways }
+    }
+
+    fn tell(&self, session: &Session, start: Instant) {
+        let (usage, report) = (session.usage(), &self.report);
+        report.kv_tokens.store(usage.tokens as u64, Ordering::Relaxed);
+        report.kv_capacity.store(usage.capacity as u64, Ordering::Relaxed);
+        report.kv_evicted.store(usage.evicted, Ordering::Relaxed);
+        report.kv_bytes.store(usage.bytes, Ordering::Relaxed);
+        report.appended.store(usage.appended, Ordering::Relaxed);
+        report.watermark.store(session.watermark(), Ordering::Relaxed);
+        report.busy_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let (errors, last) = session.errors();
+        report.errors.store(errors, Ordering::Relaxed);
+        if let Some(last) = last {
+            last.clone_into(&mut report.last_error.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}

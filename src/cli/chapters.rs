@@ -1,0 +1,276 @@
+//! `streamgist chapters`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, ValueEnum};
+use gist_core::export::Format;
+use gist_models::{Kind, default_model};
+
+use super::exit::Class;
+use crate::run::input::{Input, Transcript};
+use crate::run::{Job, Output, run as drive};
+
+/// Writes the chapters of a video, an audio file, a live stream or a transcript
+///
+/// Chapters are shown as they end, while the input plays; a file is read as fast as this machine can. Pictures are
+/// read for text, speech is transcribed, and both go into one language model, all on this machine.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  streamgist chapters talk.mp4
+  streamgist chapters talk.mp4 --transcript talk.vtt --output talk.chapters.vtt --markdown talk.md
+  streamgist chapters rtsp://camera.local/stream --json chapters.jsonl
+  streamgist chapters talk.srt --language Chinese --json - | jq .title")]
+pub(crate) struct ChaptersArgs {
+    /// A file, an address (rtsp://, http://, …), or a transcript alone (.vtt, .srt)
+    #[arg(value_name = "INPUT")]
+    input: String,
+
+    /// Timed text to use instead of listening: a WebVTT or SubRip file
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    transcript: Option<PathBuf>,
+    /// Doesn't listen: chapters are made of pictures alone
+    #[arg(long, help_heading = "Input")]
+    no_speech: bool,
+
+    /// Writes every event as a line of JSON; `-` for standard output
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    json: Option<PathBuf>,
+    /// Writes chapters, points and digest as a Markdown page
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    markdown: Option<PathBuf>,
+    /// Writes the chapters to a file; may be given several times
+    ///
+    /// The format is told by --format, or else by the name: .vtt WebVTT, .jsonl JSON lines, .json Podcasting 2.0,
+    /// .ffmeta FFmpeg metadata, .txt YouTube description, .xml Matroska, .md Markdown.
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    output: Vec<PathBuf>,
+    /// Format of --output; given several times, one for each in order
+    #[arg(long, short, value_name = "FORMAT", value_parser = Format::from_str, help_heading = "Output")]
+    #[arg(
+        requires = "output",
+        long_help = "Format of --output: json-lines, webvtt, ffmetadata, youtube, podcast-json, \
+        matroska-xml or markdown. Given several times, one for each --output in order"
+    )]
+    format: Vec<Format>,
+
+    /// Your own instructions for the texts, in any language
+    #[arg(long, value_name = "TEXT", help_heading = "Texts")]
+    prompt: Option<String>,
+    /// Language of the texts by full English name (Chinese); auto is that of the prompt or the talk
+    #[arg(long, value_name = "LANGUAGE", default_value = "auto", help_heading = "Texts")]
+    language: String,
+    /// How many chapters
+    #[arg(long, value_enum, default_value_t = Granularity::Normal, help_heading = "Texts")]
+    granularity: Granularity,
+    /// No chapter but the last is shorter: 90, 90s, 15m, 1h [default: 20s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
+    min_chapter_duration: Option<u64>,
+    /// A chapter this long is ended where that hurts least [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
+    max_chapter_duration: Option<u64>,
+    /// How much is waited for after a possible boundary before it is decided [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
+    look_ahead: Option<u64>,
+
+    /// Language model: a name that `streamgist model list` shows, or a GGUF file
+    #[arg(long, value_name = "MODEL", help_heading = "Models")]
+    model: Option<String>,
+    /// Speech model: a name that `streamgist model list` shows, or a directory of a Whisper model
+    #[arg(long, value_name = "MODEL", help_heading = "Models")]
+    speech_model: Option<String>,
+    /// Language that is spoken, as a code (en, zh) [default: found out by listening]
+    #[arg(long, value_name = "CODE", help_heading = "Models")]
+    speech_language: Option<String>,
+    /// Tokens of the rolling context; memory grows with it [default: what the model was trained for]
+    #[arg(long, value_name = "TOKENS", help_heading = "Models")]
+    context_length: Option<u32>,
+    /// Tokens of it that are kept for the texts of closed chapters [default: 4096]
+    #[arg(long, value_name = "TOKENS", help_heading = "Models")]
+    memory_length: Option<u32>,
+    /// Pictures looked at per second: 1, 1/2, 5/1 [default: 1]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Models")]
+    fps: Option<String>,
+    /// A picture is scaled down to at most this many pixels [default: 921600]
+    #[arg(long, value_name = "PIXELS", help_heading = "Models")]
+    max_pixels: Option<u32>,
+
+    /// What chapters call the stream
+    #[arg(long, value_name = "NAME", help_heading = "Texts")]
+    stream_name: Option<String>,
+    /// What runs the language model; `mock` is for tests
+    #[arg(long, hide = true, action = ArgAction::Set)]
+    backend: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Granularity {
+    /// About 6 an hour
+    Coarse,
+    /// About 12 to 18 an hour
+    Normal,
+    /// About 30 an hour
+    Fine,
+}
+
+pub(crate) fn run(args: &ChaptersArgs) -> anyhow::Result<()> {
+    drive(&args.job()?)
+}
+
+impl ChaptersArgs {
+    fn job(&self) -> anyhow::Result<Job> {
+        let input = Input::new(&self.input)?;
+        let transcript = self.transcript.as_deref().map(Transcript::new).transpose()?;
+        if transcript.is_some() && matches!(input, Input::Transcript(_)) {
+            return Err(
+                Class::Usage.failure("the input is a transcript already: --transcript is for a video")
+            );
+        }
+        if let Some(name) = self.model.as_deref().or_else(|| default_name(Kind::Text))
+            && self.backend.is_none()
+        {
+            // Said before anything starts; the element checks again.
+            gist_models::locate(name)?;
+        }
+        let (outputs, json_to_stdout) = self.outputs()?;
+        Ok(Job {
+            input,
+            transcript,
+            outputs,
+            json_to_stdout,
+            summarizer: self.summarizer(),
+            transcriber: (!self.no_speech).then(|| self.transcriber()),
+        })
+    }
+
+    fn outputs(&self) -> anyhow::Result<(Vec<Output>, bool)> {
+        if self.format.len() > 1 && self.format.len() != self.output.len() {
+            return Err(Class::Usage.failure(format!(
+                "{} formats for {} outputs: give one --format for all, or one for each",
+                self.format.len(),
+                self.output.len()
+            )));
+        }
+        let mut outputs = Vec::new();
+        for (i, path) in self.output.iter().enumerate() {
+            let format =
+                self.format.get(i).or_else(|| self.format.first()).copied().or_else(|| by_name(path));
+            let format = format.ok_or_else(|| {
+                Class::Usage.failure(format!("{}: its name tells no format; add --format", path.display()))
+            })?;
+            outputs.push(Output { path: path.clone(), format });
+        }
+        let json_to_stdout = self.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        let json = self.json.iter().filter(|_| !json_to_stdout);
+        outputs.extend(json.map(|path| Output { path: path.clone(), format: Format::JsonLines }));
+        outputs
+            .extend(self.markdown.iter().map(|path| Output { path: path.clone(), format: Format::Markdown }));
+        Ok((outputs, json_to_stdout))
+    }
+
+    /// Properties of `gistsummarizer`. What the user did not set is left to the element, so that both have the same
+    /// defaults.
+    fn summarizer(&self) -> Vec<(&'static str, String)> {
+        let number = |value: Option<u32>| value.map(|n| n.to_string());
+        let time = |value: Option<u64>| value.map(|n| n.to_string());
+        let granularity = match self.granularity {
+            Granularity::Coarse => "coarse",
+            Granularity::Normal => "normal",
+            Granularity::Fine => "fine",
+        };
+        let all = [
+            ("backend", self.backend.clone()),
+            ("model", self.model.clone()),
+            ("context-length", number(self.context_length)),
+            ("memory-length", number(self.memory_length)),
+            ("fps", self.fps.clone()),
+            ("max-pixels", number(self.max_pixels)),
+            ("prompt", self.prompt.clone()),
+            ("language", Some(self.language.clone())),
+            ("granularity", Some(granularity.to_owned())),
+            ("min-chapter-duration", time(self.min_chapter_duration)),
+            ("max-chapter-duration", time(self.max_chapter_duration)),
+            ("look-ahead", time(self.look_ahead)),
+            ("stream-name", self.stream_name.clone()),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    fn transcriber(&self) -> Vec<(&'static str, String)> {
+        let all = [("model", self.speech_model.clone()), ("language", self.speech_language.clone())];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+fn default_name(kind: Kind) -> Option<&'static str> {
+    default_model(kind).map(|model| model.name.as_str())
+}
+
+/// The format a file name stands for.
+fn by_name(path: &std::path::Path) -> Option<Format> {
+    Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "jsonl" | "ndjson" => Format::JsonLines,
+        "vtt" => Format::WebVtt,
+        "ffmeta" | "ffmetadata" => Format::FfMetadata,
+        "txt" => Format::YouTube,
+        "json" => Format::PodcastJson,
+        "xml" => Format::MatroskaXml,
+        "md" => Format::Markdown,
+        _ => return None,
+    })
+}
+
+/// `90`, `90s`, `1.5m`, `1h` as nanoseconds.
+fn duration(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1.0),
+        Some((at, 'm')) => (&text[..at], 60.0),
+        Some((at, 'h')) => (&text[..at], 3600.0),
+        _ => (text, 1.0),
+    };
+    match number.parse::<f64>() {
+        Ok(n) if n.is_finite() && (0.0..1e6).contains(&n) => Ok(gist_core::time::nanoseconds(n * unit)),
+        _ => Err("a time is a number of seconds, or 90s, 15m, 1h".into()),
+    }
+}
+
+/// A sampling rate as a fraction.
+fn rate(text: &str) -> Result<String, String> {
+    let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
+    match (numerator.parse::<u16>(), denominator.parse::<u16>()) {
+        (Ok(n), Ok(d)) if n > 0 && d > 0 => Ok(format!("{n}/{d}")),
+        _ => Err("a rate is a whole number or a fraction: 1, 1/2".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(duration("90"), Ok(90_000_000_000));
+        assert_eq!(duration("1.5m"), Ok(90_000_000_000));
+        assert_eq!(duration("1h"), Ok(3_600_000_000_000));
+        for bad in ["", "s", "-1", "nan", "1d", "1e300", "é"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_are_fractions_above_zero() {
+        assert_eq!(rate("1"), Ok("1/1".into()));
+        assert_eq!(rate("1/2"), Ok("1/2".into()));
+        assert!(rate("0").is_err() && rate("1/0").is_err() && rate("x").is_err());
+    }
+
+    #[test]
+    fn each_extension_stands_for_the_format_other_programs_expect() {
+        for (name, format) in
+            [("a.vtt", Format::WebVtt), ("a.JSONL", Format::JsonLines), ("a.md", Format::Markdown)]
+        {
+            assert_eq!(by_name(name.as_ref()), Some(format));
+        }
+        assert_eq!(by_name("chapters".as_ref()), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The command line.
+
+mod chapters;
+mod doctor;
+pub(crate) mod exit;
+mod model;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::eval;
+
+/// Chapters with timestamps for any live or recorded video, while it plays
+///
+/// streamgist watches and listens to a video, audio or transcript and writes a chapter as soon as it ends: title,
+/// summary, points, key terms and the times they belong to. Everything runs on this machine.
+#[derive(Parser, Debug)]
+#[command(version, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Says more on standard error; twice for details
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Chapters(Box<chapters::ChaptersArgs>),
+    Eval(eval::EvalArgs),
+    Model(model::ModelArgs),
+    /// Tells what is missing on this machine, and the command that mends it
+    Doctor,
+}
+
+impl Cli {
+    /// How much the log says: `RUST_LOG` where it is set, else by the number of `-v`.
+    pub(crate) fn log_filter(&self) -> tracing_subscriber::EnvFilter {
+        let default = match self.verbose {
+            0 => "error",
+            1 => {
+                "warn,streamgist=info,gstgist=info,gist_core=info,gist_qwen=info,gist_whisper=info,gist_screen=info"
+            }
+            _ => {
+                "info,streamgist=debug,gstgist=debug,gist_core=debug,gist_qwen=debug,gist_whisper=debug,gist_screen=debug"
+            }
+        };
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into())
+    }
+
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// One sentence for the user; [`exit::Class::of`] tells the exit code.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Chapters(args) => chapters::run(&args),
+            Command::Doctor => doctor::run(),
+            Command::Eval(args) => eval::run(&args),
+            Command::Model(args) => model::run(&args),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Builds a pipeline for an input and drives it to its end.
+//!
+//! * [`input`]: what the user named, checked before anything starts
+//! * [`pipeline`]: the elements and how they are joined
+//! * [`failure`]: what an error message of a pipeline means to the user
+//! * [`screen`]: what the user sees meanwhile
+
+mod failure;
+pub(crate) mod input;
+mod pipeline;
+mod screen;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context;
+use gist_core::ChapterEvent;
+use gist_core::event::Kind;
+use gist_core::export::Format;
+use gst::prelude::*;
+use gst::{MessageView, glib};
+
+use crate::cli::exit::Class;
+use input::{Input, Transcript};
+use pipeline::Pipeline;
+use screen::Screen;
+
+/// How often the progress bar moves.
+const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+
+/// A file chapters are written to.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) input: Input,
+    /// Instead of transcribing the speech.
+    pub(crate) transcript: Option<Transcript>,
+    pub(crate) outputs: Vec<Output>,
+    /// JSON lines to standard output, and nothing else there.
+    pub(crate) json_to_stdout: bool,
+    /// Properties of `gistsummarizer`, as on a `gst-launch-1.0` command line.
+    pub(crate) summarizer: Vec<(&'static str, String)>,
+    /// Properties of `gisttranscriber`; `None` leaves speech alone.
+    pub(crate) transcriber: Option<Vec<(&'static str, String)>>,
+}
+
+/// Does the job: chapters are shown as they close and written to the outputs.
+///
+/// # Errors
+/// One sentence with its class.
+pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
+    start_gstreamer()?;
+    input::check_scheme(&job.input)?;
+    let outputs = job.outputs.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
+    let pipeline = Pipeline::build(job, &outputs)?;
+    let interrupts = interrupts()?;
+    let mut screen = Screen::new(job.json_to_stdout);
+    screen.length(job.known_length());
+    let outcome = drive(&pipeline, &mut screen, &interrupts, job);
+    let stats = pipeline.stats();
+    // An outcome is there; what the elements say while they stop changes nothing.
+    let _ = pipeline.element().set_state(gst::State::Null);
+    screen.finish();
+    outcome?;
+    if screen.chapters() == 0 {
+        eprintln!("No chapters: nothing was said, written or shown that could be summed up.");
+    }
+    for output in outputs {
+        eprintln!("{} ({})", output.path.display(), output.format);
+    }
+    tracing::info!("{stats}");
+    Ok(())
+}
+
+/// GStreamer with our elements in it.
+///
+/// # Errors
+/// [`Class::Pipeline`].
+pub(crate) fn start_gstreamer() -> anyhow::Result<()> {
+    // What libraries warn of among themselves, a pipeline that is stopped amid data say, is for the log.
+    glib::log_set_default_handler(|domain, level, text| {
+        let domain = domain.unwrap_or_default();
+        match level {
+            glib::LogLevel::Error | glib::LogLevel::Critical => tracing::error!("{domain}: {text}"),
+            glib::LogLevel::Warning => tracing::warn!("{domain}: {text}"),
+            _ => tracing::debug!("{domain}: {text}"),
+        }
+    });
+    gst::init().map_err(|e| Class::Pipeline.failure(format!("GStreamer can't be started: {e}")))?;
+    gstgist::plugin_register_static()
+        .map_err(|e| Class::Pipeline.failure(format!("the elements of streamgist can't be registered: {e}")))
+}
+
+/// Makes sure an output can be written before an hour is spent on it. JSON lines begin anew: the element that
+/// writes them would append, which is right for a service and not for a command that is run again.
+fn open(output: &Output) -> anyhow::Result<Output> {
+    let fail =
+        |e: std::io::Error| Class::Output.failure(format!("can't write {}: {e}", output.path.display()));
+    let is_special = output.path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+    if output.format == Format::JsonLines && !is_special {
+        std::fs::File::create(&output.path).map_err(fail)?;
+    }
+    Ok(output.clone())
+}
+
+/// Counts Ctrl-C. The second one ends the process where it stands.
+fn interrupts() -> anyhow::Result<Arc<AtomicUsize>> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    ctrlc::set_handler(move || {
+        if counter.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::process::exit(130);
+        }
+    })
+    .context("signals can't be handled")?;
+    Ok(count)
+}
+
+impl Job {
+    /// Of a transcript alone the length is known from its last line.
+    fn known_length(&self) -> Option<gst::ClockTime> {
+        match &self.input {
+            Input::Transcript(transcript) => Some(transcript.length),
+            Input::Media { .. } => None,
+        }
+    }
+}
+
+/// Runs the pipeline until its end.
+fn drive(
+    pipeline: &Pipeline,
+    screen: &mut Screen,
+    interrupts: &AtomicUsize,
+    job: &Job,
+) -> anyhow::Result<()> {
+    let element = pipeline.element();
+    let bus = element.bus().context("the pipeline has no bus")?;
+    // When this fails there is a message on the bus that says why.
+    let started = element.set_state(gst::State::Playing);
+    let mut stopping = false;
+    let mut missing = None;
+    loop {
+        if interrupts.load(Ordering::SeqCst) > 0 && !stopping {
+            stopping = true;
+            screen.say("Stopping: the last chapter is being written. Ctrl-C again stops at once.");
+            pipeline.stop();
+        }
+        match bus.timed_pop(TICK) {
+            None if started.is_err() => {
+                return Err(Class::Pipeline.failure("the pipeline did not start and did not say why"));
+            }
+            None => screen.progress(pipeline.position(), pipeline.duration()),
+            Some(message) => match message.view() {
+                MessageView::Eos(_) => {
+                    if let Some(what) = missing {
+                        screen.say(&format!(
+                            "Left out, for want of a plugin: {what} (see `streamgist doctor`)"
+                        ));
+                    }
+                    return Ok(());
+                }
+                MessageView::Error(error) => return Err(failure::explain(error, missing.as_deref(), job)),
+                MessageView::Warning(warning) => screen.say(&failure::warning(warning)),
+                MessageView::Progress(progress) => {
+                    let (_, code, text) = progress.get();
+                    if code == "gist-load" {
+                        screen.loading(text);
+                    }
+                }
+                MessageView::Latency(_) => {
+                    let _ = element.recalculate_latency();
+                }
+                MessageView::Element(details) => {
+                    missing = failure::missing(details).or(missing);
+                    told(details, screen)?;
+                }
+                _ => {}
+            },
+        }
+    }
+}
+
+/// What our own elements, and this module's own watch over the pipeline, tell.
+fn told(message: &gst::message::Element, screen: &mut Screen) -> anyhow::Result<()> {
+    let Some(details) = message.structure() else { return Ok(()) };
+    match details.name().as_str() {
+        "gist-chapter" | "gist-digest" => {
+            let json: String = details.get("json").unwrap_or_default();
+            let event: ChapterEvent =
+                serde_json::from_str(&json).context("the summarizer sent something that is no chapter")?;
+            screen.line(&json);
+            match event.kind {
+                Kind::Closed | Kind::Revised => screen.chapter(&event),
+                Kind::Digest => screen.digest(&event),
+                Kind::Opened | Kind::Updated => {}
+            }
+        }
+        "gist-overload" => {
+            let dropped: u64 = details.get("dropped").unwrap_or_default();
+            screen.say(&format!(
+                "This machine is slower than the stream: {dropped} sampled pictures were left out."
+            ));
+        }
+        pipeline::NOTHING_TO_SEE_OR_HEAR => {
+            let why: String = details.get("why").unwrap_or_default();
+            return Err(Class::Input.failure(why));
+        }
+        _ => {}
+    }
+    Ok(())
+}

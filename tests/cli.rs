@@ -1,0 +1,239 @@
+//! The program as a user starts it: what it prints, what it writes, what it ends with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gst::prelude::*;
+
+/// An empty directory and a model store that is empty too.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("tempdir") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.path(name), content).expect("write");
+        self.path(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamgist"));
+        command.args(args).current_dir(self.dir.path()).env("STREAMGIST_MODELS", self.path("models"));
+        command.env_remove("RUST_LOG").env_remove("GST_DEBUG").env("HF_HUB_OFFLINE", "1");
+        command
+    }
+
+    /// Runs with the model of the tests, which needs no weights.
+    fn chapters(&self, args: &[&str]) -> Output {
+        let mut all = vec!["chapters", "--backend", "mock"];
+        all.extend(args);
+        self.command(&all).output().expect("runs")
+    }
+
+    fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.chapters(args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        assert_eq!(stderr.trim().lines().count(), 1, "one sentence: {stderr}");
+        stderr
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A talk of some minutes.
+fn talk() -> String {
+    let lines = (0..60).map(|i| {
+        let at = |s: usize| format!("00:{:02}:{:02},000", s / 60, s % 60);
+        format!(
+            "{}\n{} --> {}\nSentence {i} of a talk about rivers, fish and boats.\n\n",
+            i + 1,
+            at(5 * i),
+            at(5 * i + 4)
+        )
+    });
+    lines.collect()
+}
+
+/// Runs a pipeline that makes a file.
+fn make(description: &str) {
+    gst::init().expect("GStreamer");
+    let pipeline = gst::parse::launch(description).expect("pipeline");
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    let bus = pipeline.bus().expect("bus");
+    let message =
+        bus.timed_pop_filtered(None, &[gst::MessageType::Eos, gst::MessageType::Error]).expect("ends");
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    pipeline.set_state(gst::State::Null).expect("stops");
+}
+
+fn events(path: &Path) -> Vec<serde_json::Value> {
+    let lines = fs::read_to_string(path).expect("written");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_transcript_alone_becomes_chapters_in_every_format_asked_for() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let args = [
+        "talk.srt",
+        "--json",
+        "all.jsonl",
+        "-o",
+        "chapters.vtt",
+        "-o",
+        "youtube",
+        "-f",
+        "webvtt",
+        "-f",
+        "youtube",
+    ];
+    let output =
+        desk.chapters(&[&args[..], &["--markdown", "talk.md", "--max-chapter-duration", "2m"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let events = events(&desk.path("all.jsonl"));
+    let closed: Vec<_> = events.iter().filter(|e| e["type"] == "closed").collect();
+    assert!(closed.len() >= 2, "{events:?}");
+    assert!(closed.iter().all(|e| e["schema"] == "gist-chapters-v1"));
+    let last = closed.last().expect("chapters");
+    let end = last["end"].as_f64().expect("an end");
+    assert!((294.0..=300.0).contains(&end), "the last chapter ends with the talk: {last}");
+
+    let shown = text(&output.stdout);
+    for event in &closed {
+        assert!(shown.contains(event["title"].as_str().expect("title")), "{shown}");
+    }
+    assert!(fs::read_to_string(desk.path("chapters.vtt")).expect("written").starts_with("WEBVTT"));
+    assert!(desk.path("youtube").exists() && desk.path("talk.md").exists());
+    assert!(text(&output.stderr).contains("chapters.vtt (webvtt)"));
+}
+
+#[test]
+fn json_on_standard_output_is_nothing_but_json() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let output = desk.chapters(&["talk.srt", "--json", "-"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let kinds: Vec<String> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["type"].to_string())
+        .collect();
+    assert!(
+        kinds.contains(&"\"opened\"".to_owned()) && kinds.contains(&"\"closed\"".to_owned()),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_second_run_replaces_the_json_of_the_first() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let count = || {
+        assert!(desk.chapters(&["talk.srt", "--json", "all.jsonl"]).status.success());
+        events(&desk.path("all.jsonl")).len()
+    };
+    assert_eq!(count(), count());
+}
+
+#[test]
+fn a_video_with_a_transcript_is_not_listened_to() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let video = desk.path("talk.mkv");
+    make(&format!(
+        "videotestsrc num-buffers=20 pattern=black ! video/x-raw,framerate=1/1,width=64,height=48 ! jpegenc ! m.  \
+         audiotestsrc num-buffers=20 samplesperbuffer=8000 wave=silence ! audio/x-raw,rate=8000 ! m.  \
+         matroskamux name=m ! filesink location={}",
+        video.display()
+    ));
+    // No speech model is there: it would be missed.
+    let output = desk.chapters(&["talk.mkv", "--transcript", "talk.srt", "--json", "all.jsonl"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let events = events(&desk.path("all.jsonl"));
+    let closed = events.iter().find(|e| e["type"] == "closed").expect("a chapter");
+    assert!(closed["coverage"]["text-lines"].as_u64() > Some(0), "{closed}");
+    assert!(closed["coverage"]["frames"].as_u64() > Some(0), "{closed}");
+}
+
+#[test]
+fn a_silent_video_is_watched_to_its_end() {
+    let desk = Desk::new();
+    let video = desk.path("silent.mkv");
+    make(&format!(
+        "videotestsrc num-buffers=10 ! video/x-raw,framerate=1/1,width=64,height=48 ! jpegenc ! matroskamux ! \
+         filesink location={}",
+        video.display()
+    ));
+    let output = desk.chapters(&["silent.mkv"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_is_no_input_has_its_own_exit_code_and_one_sentence() {
+    let desk = Desk::new();
+    desk.file("notes.mp4", "this is no video, whatever its name says");
+    desk.file("latin.srt", b"1\n00:00:01,000 --> 00:00:02,000\ncaf\xe9\n");
+    desk.file("talk.srt", talk());
+    assert!(desk.fails(3, &["gone.mp4"]).contains("there is no file gone.mp4"));
+    assert!(desk.fails(3, &["notes.mp4"]).contains("notes.mp4"));
+    assert!(desk.fails(3, &["latin.srt"]).contains("not UTF-8"));
+    assert!(desk.fails(3, &["warez://host/file"]).contains("warez://"));
+    assert!(desk.fails(2, &["talk.srt", "--transcript", "talk.srt"]).contains("a transcript already"));
+    assert!(desk.fails(2, &["talk.srt", "-o", "chapters"]).contains("--format"));
+    assert!(desk.fails(6, &["talk.srt", "-o", "no/such/dir/x.vtt"]).contains("no/such/dir/x.vtt"));
+    assert!(desk.fails(6, &["talk.srt", "--json", "no/such/dir/x"]).contains("no/such/dir/x"));
+}
+
+#[test]
+fn a_picture_of_sound_alone_is_refused_when_sound_is_not_to_be_listened_to() {
+    let desk = Desk::new();
+    let audio = desk.path("beep.wav");
+    make(&format!("audiotestsrc num-buffers=10 ! wavenc ! filesink location={}", audio.display()));
+    assert!(desk.fails(3, &["beep.wav", "--no-speech"]).contains("has no picture"));
+    // Listening needs the speech model, which this desk lacks.
+    assert!(desk.fails(4, &["beep.wav"]).contains("streamgist model pull whisper-base"));
+}
+
+#[test]
+fn a_camera_that_refuses_is_named_without_its_password() {
+    let desk = Desk::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("port").port();
+    let said = desk.fails(3, &[&format!("rtsp://admin:hunter2@127.0.0.1:{port}/cam")]);
+    assert!(said.contains(&format!("rtsp://127.0.0.1:{port}/cam")), "{said}");
+    assert!(!said.contains("hunter2") && !said.contains("admin"), "{said}");
+}
+
+#[test]
+fn a_model_that_is_not_there_is_said_with_the_command_that_fetches_it() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let ends = |args: &[&str]| {
+        let output = desk.command(args).output().expect("runs");
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = ends(&["chapters", "talk.srt"]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("streamgist model pull qwen2.5-coder-1.5b"), "{said}");
+    let (code, said) = ends(&["chapters", "talk.srt", "--model", "./gone.gguf"]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("gone.gguf"), "{said}");
+    desk.file("cut.gguf", b"GGUF\x03\0\0\0");
+    let (code, said) = ends(&["chapters", "talk.srt", "--model", "cut.gguf"]);
+    assert_eq!(code, Some(4), "{said}");
+    let (code, said) = ends(&["model", "verify", "whisper-base"]);
+    assert_eq!(code, Some(4), "{said}");
+}

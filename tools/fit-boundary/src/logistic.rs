@@ -1,0 +1,149 @@
+//! Logistic regression on the signals of all candidates.
+
+use gist_core::Config;
+use gist_core::boundary::Detector;
+use gist_core::boundary::signals::{COUNT, NAMES, Signals};
+use gist_core::time::{nanoseconds, seconds};
+
+use crate::data::known_until;
+use crate::streams::{Kind, Stream};
+
+/// A candidate this close to a true boundary may be the one that belongs to it, in seconds.
+const CLOSE: f64 = 12.0;
+
+struct Row {
+    signals: Signals,
+    label: f64,
+    weight: f64,
+}
+
+/// Signals and labels of one stream's candidates, every chapter beginning where it truly begins. Of the candidates
+/// near a true boundary the nearest is the example; its neighbours are left out.
+fn rows(stream: &Stream) -> Vec<Row> {
+    let config = Config::default();
+    let mut detector = Detector::new(0);
+    let mut judged = Vec::new();
+    let mut truth = stream.truth.iter().copied().peekable();
+    for (i, (observation, now)) in
+        stream.observations.iter().zip(known_until(&stream.observations)).enumerate()
+    {
+        detector.observe(i as u64, observation);
+        while let Some(candidate) = detector.judge(now, false, &config) {
+            let at = seconds(candidate.at);
+            judged.push((at, candidate.signals));
+            // The first candidate at or behind the boundary still belongs to the old chapter: it is the example.
+            while let Some(mark) = truth.next_if(|&mark| mark < at - 0.5) {
+                detector.restart(nanoseconds(mark));
+            }
+        }
+    }
+    let nearest = |mark: f64| {
+        judged
+            .iter()
+            .enumerate()
+            .map(|(i, (at, _))| (i, (at - mark).abs()))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .filter(|&(_, off)| off <= CLOSE)
+            .map(|(i, _)| i)
+    };
+    let hits: Vec<usize> = stream.truth.iter().filter_map(|&mark| nearest(mark)).collect();
+    let weight = match stream.kind {
+        Kind::Talk => 1.0,
+        Kind::Screen => 1.5,
+        Kind::Lecture => 0.25,
+    };
+    judged
+        .iter()
+        .enumerate()
+        .filter(|(i, (at, _))| hits.contains(i) || stream.truth.iter().all(|mark| (mark - at).abs() > CLOSE))
+        .map(|(i, &(_, signals))| Row { signals, label: f64::from(u8::from(hits.contains(&i))), weight })
+        .collect()
+}
+
+/// How well each signal alone tells true boundaries from other candidates: the area under its ROC curve, .5 for not at
+/// all. With `slides` only candidates at slides, a minute into the chapter, are compared.
+pub(crate) fn alone(streams: &[&Stream], slides: bool) -> Vec<f64> {
+    let at = |name: &str| NAMES.iter().position(|n| *n == name).unwrap_or(0);
+    let (slide, young) = (at("slide"), at("young"));
+    let rows: Vec<Row> = streams
+        .iter()
+        .flat_map(|s| rows(s))
+        .filter(|row| !slides || row.signals[slide] > 0.0 && row.signals[young] < 0.25)
+        .collect();
+    (0..COUNT)
+        .map(|i| {
+            let mut values: Vec<(f32, bool)> =
+                rows.iter().map(|row| (row.signals[i], row.label > 0.0)).collect();
+            values.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let (mut below, mut area, mut hits, mut start) = (0.0, 0.0, 0.0, 0);
+            while start < values.len() {
+                let same = values[start..].iter().take_while(|v| v.0 == values[start].0).count();
+                let hit = values[start..start + same].iter().filter(|v| v.1).count() as f64;
+                let miss = same as f64 - hit;
+                area += hit * (below + miss / 2.0);
+                (below, hits, start) = (below + miss, hits + hit, start + same);
+            }
+            if below * hits > 0.0 { area / (below * hits) } else { 0.5 }
+        })
+        .collect()
+}
+
+/// Signals that tell how long the chapter has lasted. Their weights are searched for: in a composed lecture the length
+/// of a chapter would explain everything.
+pub(crate) const LENGTH: [&str; 2] = ["age", "young"];
+
+/// Newton's method with a ridge of 5 examples.
+#[allow(clippy::needless_range_loop, reason = "matrices")]
+pub(crate) fn fit(streams: &[&Stream]) -> Signals {
+    let mut rows: Vec<Row> = streams.iter().flat_map(|s| rows(s)).collect();
+    for (i, _) in NAMES.iter().enumerate().filter(|(_, name)| LENGTH.contains(name)) {
+        rows.iter_mut().for_each(|row| row.signals[i] = 0.0);
+    }
+    let mut w = [0.0f64; COUNT];
+    for _ in 0..12 {
+        let mut gradient = [0.0f64; COUNT];
+        let mut hessian = [[0.0f64; COUNT]; COUNT];
+        for row in &rows {
+            let z: f64 = w.iter().zip(row.signals).map(|(w, x)| w * f64::from(x)).sum();
+            let p = 1.0 / (1.0 + (-z).exp());
+            for i in 0..COUNT {
+                let x = f64::from(row.signals[i]) * row.weight;
+                gradient[i] += (row.label - p) * x;
+                for j in 0..=i {
+                    hessian[i][j] += p * (1.0 - p) * x * f64::from(row.signals[j]);
+                }
+            }
+        }
+        for i in 0..COUNT {
+            let ridge = if NAMES[i] == "bias" { 1e-6 } else { 5.0 };
+            gradient[i] -= ridge * w[i];
+            hessian[i][i] += ridge;
+            for j in 0..i {
+                hessian[j][i] = hessian[i][j];
+            }
+        }
+        for (w, step) in w.iter_mut().zip(solve(hessian, gradient)) {
+            *w += step;
+        }
+    }
+    w.map(|w| w as f32)
+}
+
+/// Gaussian elimination; the matrix is positive definite, so no pivoting.
+#[allow(clippy::needless_range_loop, reason = "matrices")]
+fn solve(mut a: [[f64; COUNT]; COUNT], mut b: [f64; COUNT]) -> [f64; COUNT] {
+    for i in 0..COUNT {
+        for j in i + 1..COUNT {
+            let factor = a[j][i] / a[i][i];
+            for k in i..COUNT {
+                a[j][k] -= factor * a[i][k];
+            }
+            b[j] -= factor * b[i];
+        }
+    }
+    for i in (0..COUNT).rev() {
+        let known: f64 = (i + 1..COUNT).map(|k| a[i][k] * b[k]).sum();
+        b[i] = (b[i] - known) / a[i][i];
+    }
+    b
+}

@@ -1,0 +1,87 @@
+//! Makes the demo lecture, serves it over RTSP and compares found with true chapters.
+//!
+//! Not a product: `make demo` and the end-to-end tests use it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+
+mod draw;
+mod launch_log;
+mod make;
+mod matching;
+mod report;
+mod serve;
+mod talk;
+mod voice;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make lecture.mkv, lecture.vtt and lecture.truth.json, unless they are newer than the talk
+    Make {
+        /// Directory of demo-lecture.json
+        #[arg(long, value_name = "DIR")]
+        talk_data: PathBuf,
+        /// Where the lecture goes
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Serve a file in real time at rtsp://127.0.0.1:PORT/lecture
+    Serve {
+        /// A Matroska file with H.264 and AAC
+        #[arg(long)]
+        file: PathBuf,
+        /// 0 takes a free one
+        #[arg(long, default_value_t = 8554)]
+        port: u16,
+        /// Exit when the client has left or the file has ended
+        #[arg(long)]
+        once: bool,
+    },
+    /// Compare found with true chapters: a table, and a JSON file
+    Report {
+        /// lecture.truth.json
+        #[arg(long, value_name = "FILE")]
+        truth: PathBuf,
+        /// gist-chapters-v1 lines, as gistchaptersink writes them
+        #[arg(long, value_name = "FILE")]
+        chapters: PathBuf,
+        /// What gst-launch-1.0 -m printed
+        #[arg(long, value_name = "FILE")]
+        log: PathBuf,
+        /// Seconds the pipeline took
+        #[arg(long, value_name = "SECONDS")]
+        wall: Option<f64>,
+        /// Where the report goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Make { talk_data, out } => make::make(&talk_data, &out),
+        Command::Serve { file, port, once } => serve::serve(&file, port, once),
+        Command::Report { truth, chapters, log, wall, out } => {
+            report::report(&report::Inputs { truth, chapters, log, wall }, &out)
+        }
+    }
+}
