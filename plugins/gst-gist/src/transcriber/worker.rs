@@ -40,10 +40,11 @@ pub(super) fn spawn(worker: Worker) -> std::io::Result<JoinHandle<()>> {
                 (gst::LibraryError::Failed, "speech recognition has crashed; please report this".to_owned())
             }
         };
-        worker.intake.fail();
+        // The reason first: upstream answers the failing flow with an error of its own that says nothing.
         if let Some(element) = worker.element.upgrade() {
             gst::element_error!(element, domain, ("{why}"));
         }
+        worker.intake.fail();
     })
 }
 
