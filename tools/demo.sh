@@ -3,8 +3,9 @@
 #
 #   tools/demo.sh file   from the file, as fast as this machine can
 #   tools/demo.sh rtsp   from a real RTSP server, in real time
+#   tools/demo.sh delay  as rtsp, but measures how long the element holds each video buffer
 #
-# `make demo` and `make demo-rtsp` set everything up and call this.
+# `make demo`, `make demo-rtsp` and `make demo-delay` set everything up and call this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GST_PLUGIN_PATH=$PWD/target/release
@@ -18,8 +19,8 @@ case "${1:-}" in
       d. ! audioconvert ! audioresample ! gisttranscriber ! queue ! g.text_0
       g.chapters ! application/x-json ! gistchaptersink location=$out/chapters.jsonl format=json-lines)
     ;;
-  rtsp)
-    out=$demo/rtsp
+  rtsp | delay)
+    out=$demo/$1
     port=${RTSP_PORT:-8554}
     line=(gst-launch-1.0 -m -c
       rtspsrc location=rtsp://127.0.0.1:$port/lecture latency=200 name=s
@@ -27,12 +28,12 @@ case "${1:-}" in
       s. ! rtpmp4gdepay ! aacparse ! avdec_aac ! audioconvert ! audioresample ! gisttranscriber ! queue ! g.text_0
       g.chapters ! application/x-json ! gistchaptersink location=$out/chapters.jsonl format=json-lines)
     ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 mkdir -p "$out"
 rm -f "$out/chapters.jsonl"
-if [ "$1" = rtsp ]; then
+if [ "$1" != file ]; then
   target/release/lecture serve --file $demo/lecture.mkv --port "$port" --once &
   server=$!
   trap 'kill $server 2>/dev/null || true' EXIT
@@ -45,6 +46,10 @@ fi
 printf '\nGST_PLUGIN_PATH=%s \\\n ' "$GST_PLUGIN_PATH"
 printf ' %q' "${line[@]}"
 printf '\n\n'
+if [ "$1" = delay ]; then
+  target/release/lecture delay -- "${line[@]:3}"
+  exit
+fi
 start=$(date +%s.%N)
 # All messages go into the log; on the screen those that tell of chapters, shortened.
 "${line[@]}" 2>&1 | tee "$out/gst-launch.log" |

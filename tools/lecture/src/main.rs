@@ -3,6 +3,7 @@
 //! Not a product: `make demo` and the end-to-end tests use it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod delay;
 mod draw;
 mod launch_log;
 mod make;
@@ -46,6 +47,11 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Play a pipeline whose summarizer is named g, and tell how long its video buffers took from pad to pad
+    Delay {
+        /// As for gst-launch-1.0
+        launch: Vec<String>,
+    },
     /// Compare found with true chapters: a table, and a JSON file
     Report {
         /// lecture.truth.json
@@ -80,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Make { talk_data, out } => make::make(&talk_data, &out),
         Command::Serve { file, port, once } => serve::serve(&file, port, once),
+        Command::Delay { launch } => delay::delay(&launch.join(" ")),
         Command::Report { truth, chapters, log, wall, out } => {
             report::report(&report::Inputs { truth, chapters, log, wall }, &out)
         }
