@@ -7,7 +7,8 @@
 . "$(dirname "$0")/common.sh"
 [ $# = 2 ] || usage
 need uridecodebin3
+uri=$(uri "$1")
 exec gst-launch-1.0 -m \
-  uridecodebin3 uri="$(uri "$1")" ! audioconvert ! audioresample ! gisttranscriber ! queue ! g.text_0 \
+  uridecodebin3 uri="$uri" ! audioconvert ! audioresample ! gisttranscriber ! queue ! g.text_0 \
   gistsummarizer name=g \
   g.chapters ! application/x-json ! gistchaptersink location="$2" format=podcast-json

@@ -6,7 +6,8 @@
 [ $# = 2 ] || usage
 need uridecodebin3 subparse
 need_file "$2"
+uri=$(uri "$1")
 exec gst-launch-1.0 -m -c \
-  uridecodebin3 uri="$(uri "$1")" name=d \
+  uridecodebin3 uri="$uri" name=d \
   d. ! videoconvert ! queue ! gistsummarizer name=g ! fakesink sync=false \
   filesrc location="$2" ! subparse ! g.text_0

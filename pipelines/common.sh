@@ -24,7 +24,8 @@ need() {
 # need_file PATH: a file the user named.
 need_file() { [ -f "$1" ] || { echo "There is no file $1" >&2; exit 3; }; }
 
-# uri PATH-OR-ADDRESS: an address, as uridecodebin3 takes it.
+# uri PATH-OR-ADDRESS: an address, as uridecodebin3 takes it. Assign it (uri=$(uri "$1")): only then a file that is not
+# there ends the script.
 uri() {
   case $1 in
     *://*) printf '%s' "$1" ;;

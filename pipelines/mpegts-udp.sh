@@ -3,6 +3,8 @@
 #
 #   pipelines/mpegts-udp.sh [port]            waits for a sender on this port (5000)
 #   pipelines/mpegts-udp.sh 5000 talk.mp4     sends the file to itself with ffmpeg, in real time
+#
+# A feed has no end that could be seen: Ctrl-C ends it and writes the last chapter.
 . "$(dirname "$0")/common.sh"
 [ $# -le 2 ] || usage
 port=${1:-5000}

@@ -8,10 +8,12 @@
 . "$(dirname "$0")/common.sh"
 [ $# = 2 ] || usage
 need uridecodebin3
+one=$(uri "$1")
+two=$(uri "$2")
 exec gst-launch-1.0 -m -e \
-  uridecodebin3 uri="$(uri "$1")" name=d1 \
+  uridecodebin3 uri="$one" name=d1 \
   d1. ! videoconvert ! queue ! gistsummarizer name=g1 stream-name=one ! fakesink sync=false \
   d1. ! audioconvert ! audioresample ! gisttranscriber ! queue ! g1.text_0 \
-  uridecodebin3 uri="$(uri "$2")" name=d2 \
+  uridecodebin3 uri="$two" name=d2 \
   d2. ! videoconvert ! queue ! gistsummarizer name=g2 stream-name=two ! fakesink sync=false \
   d2. ! audioconvert ! audioresample ! gisttranscriber ! queue ! g2.text_0

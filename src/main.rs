@@ -3,6 +3,20 @@
 // A command-line program speaks by printing.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+/// `print!` that takes a reader that went away (`| head`) for what it is: no failure, and no panic.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        let _ = write!(out, $($text)*).and_then(|()| out.flush());
+    }};
+}
+
+/// `println!` of the same kind.
+macro_rules! outln {
+    ($text:literal $($rest:tt)*) => { out!("{}\n", format_args!($text $($rest)*)) };
+}
+
 mod cli;
 mod eval;
 mod pull;
@@ -18,7 +32,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("streamgist: {error:#}");
+            eprintln!("streamgist: {}", run::input::redact(&format!("{error:#}")));
             ExitCode::from(cli::exit::Class::of(&error) as u8)
         }
     }

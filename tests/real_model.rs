@@ -80,7 +80,12 @@ fn a_chinese_prompt_gets_chapters_in_order_with_conclusions_and_an_assessment() 
     assert_eq!(end, 191.0, "the last chapter ends with the talk");
     let digest = events.last().expect("an event");
     assert_eq!((digest["type"].as_str(), digest["final"].as_bool()), (Some("digest"), Some(true)));
-    assert!(digest["text"].as_str().is_some_and(|text| text.contains("Assessment") && text.contains("1. ")));
+    assert_eq!(digest["language"], "Chinese");
+    let text = digest["text"].as_str().expect("a text");
+    for part in ["**总体评价。** ", "**进一步学习**", "1. "] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("Assessment") && !text.contains("Further study"), "{text}");
     let written: String =
         closed.iter().map(|c| c["summary"].to_string()).chain([digest["text"].to_string()]).collect();
     assert!(han(&written), "{written}");

@@ -1,9 +1,9 @@
 //! `streamgist chapters`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, value_parser};
 use gist_core::export::Format;
 use gist_models::{Kind, default_model};
 
@@ -92,7 +92,7 @@ pub(crate) struct ChaptersArgs {
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Models")]
     fps: Option<String>,
     /// A picture is scaled down to at most this many pixels [default: 921600]
-    #[arg(long, value_name = "PIXELS", help_heading = "Models")]
+    #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(4096..), help_heading = "Models")]
     max_pixels: Option<u32>,
 
     /// What chapters call the stream
@@ -133,6 +133,14 @@ impl ChaptersArgs {
             gist_models::locate(name)?;
         }
         let (outputs, json_to_stdout) = self.outputs()?;
+        for read in [Some(Path::new(&self.input)), self.transcript.as_deref()].into_iter().flatten() {
+            if let Some(output) = outputs.iter().find(|output| same_file(&output.path, read)) {
+                let name = output.path.display();
+                return Err(
+                    Class::Usage.failure(format!("{name} is read: the chapters would be written over it"))
+                );
+            }
+        }
         Ok(Job {
             input,
             transcript,
@@ -206,8 +214,12 @@ fn default_name(kind: Kind) -> Option<&'static str> {
     default_model(kind).map(|model| model.name.as_str())
 }
 
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 /// The format a file name stands for.
-fn by_name(path: &std::path::Path) -> Option<Format> {
+fn by_name(path: &Path) -> Option<Format> {
     Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" => Format::JsonLines,
         "vtt" => Format::WebVtt,
@@ -238,8 +250,11 @@ fn duration(text: &str) -> Result<u64, String> {
 fn rate(text: &str) -> Result<String, String> {
     let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
     match (numerator.parse::<u16>(), denominator.parse::<u16>()) {
-        (Ok(n), Ok(d)) if n > 0 && d > 0 => Ok(format!("{n}/{d}")),
-        _ => Err("a rate is a whole number or a fraction: 1, 1/2".into()),
+        // What the element takes.
+        (Ok(n), Ok(d)) if n > 0 && d > 0 && n.div_ceil(d) <= 60 && d.div_ceil(n) <= 3600 => {
+            Ok(format!("{n}/{d}"))
+        }
+        _ => Err("a rate is a whole number or a fraction, at most 60 and at least 1/3600: 1, 1/2".into()),
     }
 }
 
@@ -261,7 +276,10 @@ mod tests {
     fn rates_are_fractions_above_zero() {
         assert_eq!(rate("1"), Ok("1/1".into()));
         assert_eq!(rate("1/2"), Ok("1/2".into()));
-        assert!(rate("0").is_err() && rate("1/0").is_err() && rate("x").is_err());
+        assert_eq!((rate("60/1"), rate("1/3600")), (Ok("60/1".into()), Ok("1/3600".into())));
+        for bad in ["0", "1/0", "x", "61", "1/3601", "65535/1"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

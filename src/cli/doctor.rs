@@ -51,16 +51,16 @@ struct Findings {
 
 impl Findings {
     fn good(what: &str) {
-        println!("  ok       {what}");
+        outln!("  ok       {what}");
     }
 
     fn bad(what: &str) {
-        println!("  MISSING  {what}");
+        outln!("  MISSING  {what}");
     }
 
     /// What is not needed for every use.
     fn lacking(what: &str) {
-        println!("  absent   {what}");
+        outln!("  absent   {what}");
     }
 
     fn commands(mut self) -> (Vec<String>, Vec<String>) {
@@ -87,24 +87,24 @@ impl Findings {
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Findings::default();
     let elements = gstreamer(&mut findings);
-    screen(&mut findings);
+    let readable = screen(&mut findings);
     models(&mut findings);
     let (mend, also) = findings.commands();
     if !also.is_empty() {
-        println!("\nFor more kinds of input:\n  {}", also.join("\n  "));
+        outln!("\nFor more kinds of input:\n  {}", also.join("\n  "));
     }
     if mend.is_empty() {
-        println!("\nEverything needed is there.");
+        outln!("\nEverything needed is there.");
         return Ok(());
     }
-    println!("\nTo mend it:\n  {}", mend.join("\n  "));
-    let class = if elements { Class::Model } else { Class::Pipeline };
+    outln!("\nTo mend it:\n  {}", mend.join("\n  "));
+    let class = if elements && readable { Class::Model } else { Class::Pipeline };
     Err(class.failure("something needed is missing"))
 }
 
 /// Whether all elements are there that are needed.
 fn gstreamer(findings: &mut Findings) -> bool {
-    println!("GStreamer");
+    outln!("GStreamer");
     if let Err(error) = start_gstreamer() {
         Findings::bad(&error.to_string());
         findings.packages.extend(["libgstreamer1.0-0", "gstreamer1.0-plugins-base"]);
@@ -167,8 +167,10 @@ fn plugin_for_gst_launch(findings: &mut Findings) {
     }
 }
 
-fn screen(findings: &mut Findings) {
-    println!("Reading text on pictures");
+/// Whether Tesseract reads what it should.
+fn screen(findings: &mut Findings) -> bool {
+    let mut complete = true;
+    outln!("Reading text on pictures");
     for (language, package) in [("eng", "tesseract-ocr-eng"), ("chi_sim", "tesseract-ocr-chi-sim")] {
         let options = gist_screen::Options { languages: language.into(), ..Default::default() };
         match ScreenReader::new(options) {
@@ -176,14 +178,16 @@ fn screen(findings: &mut Findings) {
             Err(error) => {
                 Findings::bad(&error.to_string());
                 findings.packages.push(package);
+                complete = false;
             }
         }
     }
+    complete
 }
 
 fn models(findings: &mut Findings) {
     let store = Store::default();
-    println!("Models in {}", store.root().display());
+    outln!("Models in {}", store.root().display());
     for kind in [Kind::Text, Kind::Speech] {
         let Some(model) = default_model(kind) else { continue };
         match store.verify(model) {

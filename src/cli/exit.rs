@@ -60,7 +60,10 @@ impl Class {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             return Some(failure.class);
         }
-        if error.is::<gist_models::Error>() {
+        if error.is::<gist_models::Error>()
+            || error.is::<gist_qwen::LoadError>()
+            || error.is::<gist_core::model::ModelError>()
+        {
             return Some(Self::Model);
         }
         match error.downcast_ref::<crate::pull::PullError>()? {

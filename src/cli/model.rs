@@ -53,7 +53,7 @@ fn known(names: &[String]) -> Result<Vec<&'static Model>, Error> {
 }
 
 fn list(store: &Store) {
-    println!("{:<20} {:<10} {:>7}  {:<11} {:<11} what", "name", "kind", "size", "licence", "here");
+    outln!("{:<20} {:<10} {:>7}  {:<11} {:<11} what", "name", "kind", "size", "licence", "here");
     for model in models() {
         let here = match store.verify(model) {
             Ok(()) => "yes",
@@ -62,7 +62,7 @@ fn list(store: &Store) {
             Err(_) => "unreadable",
         };
         let default = if model.default { format!(" (default {} model)", model.kind) } else { String::new() };
-        println!(
+        outln!(
             "{:<20} {:<10} {:>7}  {:<11} {here:<11} {}{default}",
             model.name,
             model.kind,
@@ -71,7 +71,7 @@ fn list(store: &Store) {
             model.title
         );
     }
-    println!("\nIn {}. Fetch one: streamgist model pull NAME", store.root().display());
+    outln!("\nIn {}. Fetch one: streamgist model pull NAME", store.root().display());
 }
 
 fn pull_all(store: &Store, models: &[&Model], sources: &Sources) -> anyhow::Result<()> {
@@ -80,7 +80,7 @@ fn pull_all(store: &Store, models: &[&Model], sources: &Sources) -> anyhow::Resu
         let fetched = pull(store, model, sources)?;
         store.verify(model).with_context(|| format!("{} was fetched and is not usable", model.name))?;
         let how = if fetched { "fetched" } else { "already on this machine, intact" };
-        println!("{}: {how}: {}", model.name, store.path(model).display());
+        outln!("{}: {how}: {}", model.name, store.path(model).display());
     }
     Ok(())
 }
@@ -91,11 +91,11 @@ fn verify(store: &Store, named: &[&'static Model]) -> anyhow::Result<()> {
     for model in all {
         store.forget(model);
         match store.verify(model) {
-            Ok(()) => println!("{}: intact", model.name),
+            Ok(()) => outln!("{}: intact", model.name),
             // Only a model the user named has to be there.
             Err(Error::NotPulled(_)) if named.is_empty() => {}
             Err(error) => {
-                println!("{}: {error}", model.name);
+                outln!("{}: {error}", model.name);
                 bad.push(model.name.as_str());
             }
         }

@@ -1,6 +1,6 @@
 //! The chapter data sets: one session a line.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -50,19 +50,30 @@ pub(crate) struct Line {
     pub(crate) turn: bool,
 }
 
+/// No session is this long: ten days of talk are 10 MB.
+const MAX_LINE: u64 = 64 << 20;
+
 /// Reads a data set, at most `limit` sessions.
 ///
 /// # Errors
 /// Names the line that is not what it should be.
 pub(crate) fn read(path: &Path, limit: Option<usize>) -> anyhow::Result<Vec<Item>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut file = std::io::BufReader::new(file);
     let mut items = Vec::new();
-    for (i, line) in std::io::BufReader::new(file).lines().enumerate() {
+    let mut line = String::new();
+    for i in 1.. {
         if limit.is_some_and(|limit| items.len() >= limit) {
             break;
         }
-        let at = || format!("{}, line {}", path.display(), i + 1);
-        let line = line.with_context(at)?;
+        let at = || format!("{}, line {i}", path.display());
+        line.clear();
+        if file.by_ref().take(MAX_LINE).read_line(&mut line).with_context(at)? == 0 {
+            break;
+        }
+        if line.len() as u64 == MAX_LINE {
+            bail!("{} is longer than any session", at());
+        }
         if line.trim().is_empty() {
             continue;
         }

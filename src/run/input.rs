@@ -39,11 +39,12 @@ impl Input {
     /// # Errors
     /// [`Class::Input`] when it is none that could be read.
     pub(crate) fn new(named: &str) -> anyhow::Result<Self> {
-        if let Some((scheme, _)) = named.split_once("://")
+        if let Some((scheme, address)) = named.split_once("://")
             && !scheme.is_empty()
             && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
         {
-            return Ok(Self::Media { uri: named.to_owned(), name: redact(named) });
+            let name = format!("{scheme}://{}", without_password(address));
+            return Ok(Self::Media { uri: named.to_owned(), name });
         }
         let path = Path::new(named);
         check_file(path)?;
@@ -139,7 +140,9 @@ fn timestamp(text: &str) -> Option<gst::ClockTime> {
     for field in word.replace(',', ".").split(':') {
         seconds = seconds * 60.0 + field.parse::<f64>().ok().filter(|f| f.is_finite() && *f >= 0.0)?;
     }
-    Some(gst::ClockTime::from_nseconds(gist_core::time::nanoseconds(seconds)))
+    // Beyond the end of all time there is none.
+    let time = gist_core::time::nanoseconds(seconds);
+    (time < u64::MAX).then(|| gst::ClockTime::from_nseconds(time))
 }
 
 /// Takes what may be secret out of the addresses in `text`: user and password, and everything behind a `?`.
@@ -151,16 +154,28 @@ pub(crate) fn redact(text: &str) -> String {
         out.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(after.len());
         let (address, behind) = after.split_at(end);
-        // A password may hold a slash by mistake; the host can't hold an @, so the last one before a ? counts.
-        let query = address.find('?').unwrap_or(address.len());
-        let host = address[..query].rfind('@').map_or(0, |at| at + 1);
-        out.push_str(&address[host..query]);
-        if query < address.len() {
-            out.push_str("?…");
-        }
+        out.push_str(&without_password(address));
         rest = behind;
     }
     out + rest
+}
+
+/// An address, from behind its `://` on, without user, password and what is behind a `?`.
+///
+/// A password may hold signs by mistake that end it, such as `/` and `?`; when in doubt, too much is taken away.
+fn without_password(address: &str) -> String {
+    let query = address.find('?').unwrap_or(address.len());
+    let authority = &address[..address.find('/').unwrap_or(address.len())];
+    let port = (!authority.starts_with('[')).then(|| authority.split_once(':')).flatten();
+    let odd = authority.contains('?')
+        || port.is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()));
+    let limit = if odd { address.len() } else { query };
+    // A host can't hold an @.
+    let host = address[..limit].rfind('@').map_or(address, |at| &address[at + 1..]);
+    match host.split_once('?') {
+        Some((host, _)) => format!("{host}?…"),
+        None => host.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +196,18 @@ mod tests {
             "Could not open \"rtsp://cam/1\", tried http://h/x?… too"
         );
         assert_eq!(redact("plain a@b text"), "plain a@b text");
+        for odd in ["pa?ss", "pa/s?s", "12?34", "pa ss", "pa\"s's<>", "p@s:s", "?"] {
+            let Input::Media { name, .. } =
+                Input::new(&format!("rtsp://u:{odd}@cam:554/1?x=y")).expect("address")
+            else {
+                panic!("media")
+            };
+            assert_eq!(name, "rtsp://cam:554/1?…", "{odd}");
+        }
+        assert_eq!(
+            redact("http://[::1]:80/x?mail=a@b and http://h:80/?m=a@b"),
+            "http://[::1]:80/x?… and http://h:80/?…"
+        );
         let Input::Media { uri, name } = Input::new("rtsp://u:p@cam/1").expect("address") else {
             panic!("media")
         };
@@ -219,6 +246,7 @@ mod tests {
         }
         assert_eq!(timestamp("1:00:00.000 x"), Some(gst::ClockTime::from_seconds(3600)));
         assert_eq!(timestamp("nan"), None);
+        assert_eq!(timestamp("99999999999999:00:00"), None, "beyond what a clock can count");
         assert_eq!(timestamp(" "), None);
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! * [`input`]: what the user named, checked before anything starts
 //! * [`pipeline`]: the elements and how they are joined
+//! * [`content`]: whether there is anything in it
 //! * [`failure`]: what an error message of a pipeline means to the user
 //! * [`screen`]: what the user sees meanwhile
 
+mod content;
 mod failure;
 pub(crate) mod input;
 mod pipeline;
@@ -22,7 +24,7 @@ use gst::prelude::*;
 use gst::{MessageView, glib};
 
 use crate::cli::exit::Class;
-use input::{Input, Transcript};
+use input::{Input, Transcript, redact};
 use pipeline::Pipeline;
 use screen::Screen;
 
@@ -59,11 +61,11 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     start_gstreamer()?;
     input::check_scheme(&job.input)?;
     let outputs = job.outputs.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
-    let pipeline = Pipeline::build(job, &outputs)?;
+    let mut pipeline = Pipeline::build(job, &outputs)?;
     let interrupts = interrupts()?;
     let mut screen = Screen::new(job.json_to_stdout);
     screen.length(job.known_length());
-    let outcome = drive(&pipeline, &mut screen, &interrupts, job);
+    let outcome = drive(&mut pipeline, &mut screen, &interrupts, job);
     let stats = pipeline.stats();
     // An outcome is there; what the elements say while they stop changes nothing.
     let _ = pipeline.element().set_state(gst::State::Null);
@@ -88,9 +90,9 @@ pub(crate) fn start_gstreamer() -> anyhow::Result<()> {
     glib::log_set_default_handler(|domain, level, text| {
         let domain = domain.unwrap_or_default();
         match level {
-            glib::LogLevel::Error | glib::LogLevel::Critical => tracing::error!("{domain}: {text}"),
-            glib::LogLevel::Warning => tracing::warn!("{domain}: {text}"),
-            _ => tracing::debug!("{domain}: {text}"),
+            glib::LogLevel::Error | glib::LogLevel::Critical => tracing::error!("{domain}: {}", redact(text)),
+            glib::LogLevel::Warning => tracing::warn!("{domain}: {}", redact(text)),
+            _ => tracing::debug!("{domain}: {}", redact(text)),
         }
     });
     gst::init().map_err(|e| Class::Pipeline.failure(format!("GStreamer can't be started: {e}")))?;
@@ -135,12 +137,12 @@ impl Job {
 
 /// Runs the pipeline until its end.
 fn drive(
-    pipeline: &Pipeline,
+    pipeline: &mut Pipeline,
     screen: &mut Screen,
     interrupts: &AtomicUsize,
     job: &Job,
 ) -> anyhow::Result<()> {
-    let element = pipeline.element();
+    let element = pipeline.element().clone();
     let bus = element.bus().context("the pipeline has no bus")?;
     // When this fails there is a message on the bus that says why.
     let started = element.set_state(gst::State::Playing);
@@ -156,18 +158,24 @@ fn drive(
             None if started.is_err() => {
                 return Err(Class::Pipeline.failure("the pipeline did not start and did not say why"));
             }
+            None if pipeline.is_empty() => return Err(failure::nothing_in_it(missing.as_deref(), job)),
             None => screen.progress(pipeline.position(), pipeline.duration()),
             Some(message) => match message.view() {
+                // The stream may end before the message of a worker that broke down is here.
+                MessageView::Eos(_) if pipeline.failed() => {}
+                MessageView::Eos(_) if !stopping && !pipeline.found_something() => {
+                    return Err(failure::nothing_in_it(missing.as_deref(), job));
+                }
                 MessageView::Eos(_) => {
                     if let Some(what) = missing {
                         screen.say(&format!(
                             "Left out, for want of a plugin: {what} (see `streamgist doctor`)"
                         ));
                     }
-                    return Ok(());
+                    return timed(&pipeline.stats(), screen, job);
                 }
                 MessageView::Error(error) => return Err(failure::explain(error, missing.as_deref(), job)),
-                MessageView::Warning(warning) => screen.say(&failure::warning(warning)),
+                MessageView::Warning(warning) => screen.say(&failure::warning(warning, job)),
                 MessageView::Progress(progress) => {
                     let (_, code, text) = progress.get();
                     if code == "gist-load" {
@@ -185,6 +193,23 @@ fn drive(
             },
         }
     }
+}
+
+/// Pictures without times can't be divided into chapters; words beside them can.
+fn timed(stats: &gst::Structure, screen: &Screen, job: &Job) -> anyhow::Result<()> {
+    let count = |name| stats.get::<u64>(name).unwrap_or_default();
+    // The first one has the time at which the stream begins.
+    if count("frames-no-pts") == 0 || count("frames-no-pts") + 1 < count("frames-in") {
+        return Ok(());
+    }
+    let name = job.input.name();
+    let why =
+        format!("the pictures of {name} have no times (PTS); put it into a container that gives them some");
+    if count("text-lines") == 0 {
+        return Err(Class::Input.failure(format!("{why}, for example: ffmpeg -i {name} {name}.mkv")));
+    }
+    screen.say(&format!("Warning: {why}"));
+    Ok(())
 }
 
 /// What our own elements, and this module's own watch over the pipeline, tell.

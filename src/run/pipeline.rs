@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use gst::prelude::*;
 
+use super::content::Content;
 use super::input::{Input, Transcript};
 use super::{Job, Output};
 use crate::cli::exit::Class;
@@ -27,6 +28,7 @@ pub(super) struct Pipeline {
     pipeline: gst::Pipeline,
     summarizer: gst::Element,
     media: Option<Arc<Media>>,
+    content: Option<Content>,
 }
 
 /// The branches that depend on what the input holds.
@@ -63,10 +65,10 @@ impl Pipeline {
         let summarizer = make("gistsummarizer", &job.summarizer)?;
         pipeline.add(&summarizer)?;
         add_outputs(&pipeline, &summarizer, outputs)?;
-        let media = match &job.input {
+        let (media, content) = match &job.input {
             Input::Transcript(transcript) => {
                 add_transcript(&pipeline, &summarizer, transcript)?;
-                None
+                (None, None)
             }
             Input::Media { uri, name } => {
                 let media = Arc::new(Media {
@@ -77,11 +79,11 @@ impl Pipeline {
                     name: name.clone(),
                     state: Mutex::default(),
                 });
-                add_media(&pipeline, &media, uri)?;
-                Some(media)
+                let source = add_media(&pipeline, &media, uri)?;
+                (Some(media), Some(Content::new(&source, uri)))
             }
         };
-        Ok(Self { pipeline, summarizer, media })
+        Ok(Self { pipeline, summarizer, media, content })
     }
 
     pub(super) fn element(&self) -> &gst::Pipeline {
@@ -90,7 +92,23 @@ impl Pipeline {
 
     /// Up to where the stream is worked through.
     pub(super) fn position(&self) -> Option<gst::ClockTime> {
-        self.stats().get::<u64>("watermark").ok().map(gst::ClockTime::from_nseconds)
+        let watermark = self.stats().get::<u64>("watermark").ok()?;
+        (watermark < u64::MAX).then(|| gst::ClockTime::from_nseconds(watermark))
+    }
+
+    /// Whether the summarizer has given up; its error message says why.
+    pub(super) fn failed(&self) -> bool {
+        self.summarizer.property::<Option<String>>("model-state").as_deref() == Some("failed")
+    }
+
+    /// Whether the input yielded a picture or a piece of sound; of a transcript it is known before.
+    pub(super) fn found_something(&self) -> bool {
+        self.content.as_ref().is_none_or(Content::found)
+    }
+
+    /// Whether the input yields nothing, and never will.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.content.as_mut().is_some_and(Content::is_empty)
     }
 
     /// How long the input is, where it has an end.
@@ -118,9 +136,16 @@ fn make(factory: &str, properties: &[(&'static str, String)]) -> anyhow::Result<
             "the GStreamer element {factory} is missing (`streamgist doctor` tells what to install)"
         ))
     })?;
-    for (name, value) in properties {
-        anyhow::ensure!(element.has_property(name), "{factory} has no property {name}");
-        element.set_property_from_str(name, value);
+    for (name, text) in properties {
+        let spec =
+            element.find_property(name).with_context(|| format!("{factory} has no property {name}"))?;
+        // A text is taken as it is; on a command line of GStreamer, quotation marks around it would be taken off.
+        let value = match spec.value_type() == String::static_type() {
+            true => text.to_value(),
+            false => gst::glib::Value::deserialize_with_pspec(text, &spec)
+                .map_err(|_| Class::Usage.failure(format!("{name} can't be {text}")))?,
+        };
+        element.set_property(name, value);
     }
     Ok(element)
 }
@@ -146,7 +171,8 @@ fn add_outputs(
     filter.link(&tee)?;
     let mut sinks = vec![make("fakesink", &[("sync", "false".into()), ("async", "false".into())])?];
     for output in outputs {
-        let path = output.path.to_str().context("the name of an output is not UTF-8")?;
+        let path = output.path.to_str();
+        let path = path.ok_or_else(|| Class::Output.failure("the name of an output is not UTF-8"))?;
         let sink = make("gistchaptersink", &[("format", output.format.nick().into())])?;
         // Set as a value: a path may hold what the syntax of a pipeline gives a meaning to.
         sink.set_property("location", path);
@@ -166,10 +192,9 @@ fn add_transcript(
     transcript: &Transcript,
 ) -> anyhow::Result<()> {
     let source = make("filesrc", &[])?;
-    source.set_property(
-        "location",
-        transcript.path.to_str().context("the name of the transcript is not UTF-8")?,
-    );
+    let path = transcript.path.to_str();
+    let path = path.ok_or_else(|| Class::Input.failure("the name of the transcript is not UTF-8"))?;
+    source.set_property("location", path);
     let parse = make("subparse", &[("subtitle-encoding", "UTF-8".into())])?;
     pipeline.add_many([&source, &parse])?;
     source.link(&parse)?;
@@ -178,19 +203,11 @@ fn add_transcript(
     Ok(())
 }
 
-fn add_media(pipeline: &gst::Pipeline, media: &Arc<Media>, uri: &str) -> anyhow::Result<()> {
+fn add_media(pipeline: &gst::Pipeline, media: &Arc<Media>, uri: &str) -> anyhow::Result<gst::Element> {
     let source = make("uridecodebin3", &[])?;
     source.set_property("uri", uri);
     pipeline.add(&source)?;
 
-    source.connect("source-setup", false, |args| {
-        let source = args.get(1)?.get::<gst::Element>().ok()?;
-        // The sender's own clock dates the chapters of a camera.
-        if source.has_property("add-reference-timestamp-meta") {
-            source.set_property("add-reference-timestamp-meta", true);
-        }
-        None
-    });
     let weak = Arc::downgrade(media);
     source.connect("select-stream", false, move |args| {
         let collection = args.get(1)?.get::<gst::StreamCollection>().ok()?;
@@ -214,7 +231,7 @@ fn add_media(pipeline: &gst::Pipeline, media: &Arc<Media>, uri: &str) -> anyhow:
         }
         gst::BusSyncReply::Pass
     });
-    Ok(())
+    Ok(source)
 }
 
 /// The first stream of a type in a collection.

@@ -97,11 +97,6 @@ impl Checker {
         Ok(())
     }
 
-    /// The last summary, as a sample of the language the texts are in.
-    pub fn last_summary(&self) -> &str {
-        &self.last_summary
-    }
-
     /// Remembers an emitted text.
     pub fn remember(&mut self, title: &str, summary: &str) {
         self.last_summary = summary.to_owned();

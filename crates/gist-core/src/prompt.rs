@@ -129,6 +129,32 @@ pub fn digest(language: &str, instructions: Option<&str>) -> String {
     )
 }
 
+/// The labels of the digest's two parts in a language, the first with its full stop; the language is named in English as everywhere: `Chinese`, `Brazilian Portuguese`.
+/// English where it is none of these.
+pub fn digest_labels(language: &str) -> (&'static str, &'static str) {
+    const LABELS: &[(&str, &str, &str)] = &[
+        ("Chinese", "总体评价。", "进一步学习"),
+        ("French", "Bilan.", "Pour aller plus loin"),
+        ("German", "Bewertung.", "Zum Weiterlernen"),
+        ("Italian", "Valutazione.", "Per approfondire"),
+        ("Japanese", "総合評価。", "さらに学ぶために"),
+        ("Korean", "총평.", "더 공부하려면"),
+        ("Portuguese", "Avaliação.", "Para aprofundar"),
+        ("Russian", "Общая оценка.", "Для дальнейшего изучения"),
+        ("Spanish", "Valoración.", "Para profundizar"),
+    ];
+    if ["traditional", "chinese"].iter().all(|word| names(language, word)) {
+        return ("總體評價。", "延伸學習");
+    }
+    let known = LABELS.iter().find(|(name, ..)| names(language, name));
+    known.map_or(("Assessment.", "Further study"), |(_, assessment, study)| (*assessment, *study))
+}
+
+/// Whether `word` stands in the name of a language.
+fn names(language: &str, word: &str) -> bool {
+    language.split(|c: char| !c.is_alphabetic()).any(|part| part.eq_ignore_ascii_case(word))
+}
+
 /// The schema of the digest: `assessment, suggestions[]`.
 pub fn digest_schema() -> Value {
     object(json!({
@@ -148,19 +174,23 @@ pub fn memory(index: u64, span: Span, title: &str, summary: &str) -> String {
     format!("Chapter {} ({}–{}): {title}. {summary}\n", index + 1, clock(span.start), clock(span.end))
 }
 
-/// The language the texts are to be written in, by full English name: the one set, else that of the user's own
-/// instructions when they are in another script than Latin, else that of the stream.
+/// The language the texts are to be written in, by full English name: the one asked for, else that of the stream.
 pub fn language<'a>(set: &str, instructions: Option<&str>, texts: impl Iterator<Item = &'a str>) -> String {
+    language_asked_for(set, instructions).unwrap_or_else(|| {
+        let sample: String = texts.flat_map(|text| [text, " "]).flat_map(str::chars).take(4_000).collect();
+        detect(&sample).unwrap_or("English").to_owned()
+    })
+}
+
+/// The language the user wants whatever is spoken: the one set, else that of the user's own instructions when they are
+/// in another script than Latin.
+pub fn language_asked_for(set: &str, instructions: Option<&str>) -> Option<String> {
     if !set.is_empty() && set != "auto" {
-        return set.to_owned();
+        return Some(set.to_owned());
     }
-    if let Some(instructions) = instructions
-        && whatlang::detect_script(instructions).is_some_and(|script| script != whatlang::Script::Latin)
-    {
-        return detect(instructions).unwrap_or("English").to_owned();
-    }
-    let sample: String = texts.flat_map(|text| [text, " "]).flat_map(str::chars).take(4_000).collect();
-    detect(&sample).unwrap_or("English").to_owned()
+    let instructions = instructions?;
+    let script = whatlang::detect_script(instructions)?;
+    (script != whatlang::Script::Latin).then(|| detect(instructions).unwrap_or("English").to_owned())
 }
 
 fn detect(text: &str) -> Option<&'static str> {
@@ -208,6 +238,21 @@ mod tests {
         assert_eq!(language("auto", Some("Be brief."), english.into_iter()), "English");
         assert_eq!(language("auto", None, ["今天我们来讨论共识算法的基本原理"].into_iter()), "Chinese");
         assert_eq!(language("auto", None, std::iter::empty()), "English");
+    }
+
+    #[test]
+    fn the_digest_is_labelled_in_its_own_language() {
+        assert_eq!(digest_labels("Chinese"), ("总体评价。", "进一步学习"));
+        assert_eq!(digest_labels("Traditional Chinese").0, "總體評價。");
+        assert_eq!(digest_labels("Brazilian portuguese").0, "Avaliação.");
+        for language in ["English", "Klingon", ""] {
+            assert_eq!(digest_labels(language), ("Assessment.", "Further study"), "{language}");
+        }
+        // What the language of a talk is detected as is found in the table.
+        use whatlang::Lang::{Deu, Fra, Ita, Jpn, Kor, Por, Rus, Spa};
+        for lang in [Deu, Fra, Ita, Jpn, Kor, Por, Rus, Spa] {
+            assert_ne!(digest_labels(lang.eng_name()).0, "Assessment.", "{lang}");
+        }
     }
 
     #[test]

@@ -18,23 +18,23 @@ struct Watermark {
 /// Items of several tracks, handed out in order of time.
 #[derive(Debug)]
 pub struct Reorder<T> {
-    items: BTreeMap<(u64, u64), T>,
+    items: BTreeMap<(u64, u64), (Track, T)>,
     tracks: BTreeMap<Track, Watermark>,
     pushed: u64,
-    late: u64,
     released: u64,
 }
 
 impl<T> Default for Reorder<T> {
     fn default() -> Self {
-        Self { items: BTreeMap::new(), tracks: BTreeMap::new(), pushed: 0, late: 0, released: 0 }
+        Self { items: BTreeMap::new(), tracks: BTreeMap::new(), pushed: 0, released: 0 }
     }
 }
 
 impl<T> Reorder<T> {
-    /// Adds a track at time 0; everything waits for it from now on.
+    /// Adds a track at time 0, or lets one that has ended go on at the time it had reached; everything waits for it
+    /// from now on.
     pub fn add(&mut self, track: Track) {
-        self.tracks.insert(track, Watermark { time: 0, ended: false });
+        self.tracks.entry(track).or_insert(Watermark { time: 0, ended: false }).ended = false;
     }
 
     /// Removes a track; what it has pushed stays.
@@ -42,14 +42,13 @@ impl<T> Reorder<T> {
         self.tracks.remove(&track);
     }
 
-    /// Puts an item in and moves its track's watermark to `time`.
-    pub fn push(&mut self, track: Track, time: u64, item: T) {
-        if time < self.released {
-            self.late += 1;
-        }
-        self.items.insert((time, self.pushed), item);
+    /// Puts an item in and moves its track's watermark to `time`. Returns whether it is late: a later one has been
+    /// handed out already.
+    pub fn push(&mut self, track: Track, time: u64, item: T) -> bool {
+        self.items.insert((time, self.pushed), (track, item));
         self.pushed += 1;
         self.advance(track, time);
+        time < self.released
     }
 
     /// The track has reached `time` (by a buffer or a GAP): nothing earlier is expected from it.
@@ -66,6 +65,24 @@ impl<T> Reorder<T> {
         }
     }
 
+    /// The track begins anew at time 0: what it has pushed is taken out, other tracks keep theirs.
+    pub fn flush(&mut self, track: Track) -> Vec<T> {
+        if let Some(mark) = self.tracks.get_mut(&track) {
+            *mark = Watermark { time: 0, ended: false };
+        }
+        self.items.extract_if(.., |_, (owner, _)| *owner == track).map(|(_, (_, item))| item).collect()
+    }
+
+    /// Time begins anew: nothing that was handed out so far makes an item late.
+    pub fn restart(&mut self) {
+        self.released = 0;
+    }
+
+    /// Whether the track is there and not at its end.
+    pub fn is_open(&self, track: Track) -> bool {
+        self.tracks.get(&track).is_some_and(|mark| !mark.ended)
+    }
+
     /// Whether every track is at its end.
     pub fn ended(&self) -> bool {
         self.tracks.values().all(|mark| mark.ended)
@@ -73,7 +90,7 @@ impl<T> Reorder<T> {
 
     /// The time up to which everything is known, `latency` being the longest wait (live streams only).
     pub fn watermark(&self, latency: Option<u64>) -> u64 {
-        let furthest = self.tracks.values().map(|mark| mark.time).max().unwrap_or(0);
+        let furthest = self.furthest();
         let Some(slowest) = self.tracks.values().filter(|mark| !mark.ended).map(|mark| mark.time).min()
         else {
             return furthest;
@@ -86,7 +103,7 @@ impl<T> Reorder<T> {
         self.ready(latency)?;
         let key = *self.items.keys().next()?;
         self.released = self.released.max(key.0);
-        self.items.remove(&key).map(|item| (key.0, item))
+        self.items.remove(&key).map(|(_, item)| (key.0, item))
     }
 
     /// Time of the item that is next in order.
@@ -99,15 +116,29 @@ impl<T> Reorder<T> {
         self.first().filter(|first| self.ended() || *first <= self.watermark(latency))
     }
 
-    /// Whether the track is there.
-    pub fn has(&self, track: Track) -> bool {
-        self.tracks.contains_key(&track)
+    /// The time that the track which is furthest ahead has reached.
+    pub fn furthest(&self) -> u64 {
+        self.tracks.values().map(|mark| mark.time).max().unwrap_or(0)
     }
 
     /// Takes out the first item that `matches`, to make room.
     pub fn drop_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
-        let key = *self.items.iter().find(|(_, item)| matches(item))?.0;
-        self.items.remove(&key)
+        let key = *self.items.iter().find(|(_, (_, item))| matches(item))?.0;
+        self.items.remove(&key).map(|(_, item)| item)
+    }
+
+    /// Takes out the item that `matches` whose neighbours of its kind are closest to each other: what stays is spread
+    /// evenly over the time that waits. The first and the last of the kind stay.
+    pub fn drop_densest(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
+        let keys: Vec<_> =
+            self.items.iter().filter(|(_, (_, item))| matches(item)).map(|(key, _)| *key).collect();
+        let (_, key) = keys.windows(3).map(|near| (near[2].0 - near[0].0, near[1])).min()?;
+        self.items.remove(&key).map(|(_, item)| item)
+    }
+
+    /// Takes out everything, in order.
+    pub fn take_all(&mut self) -> impl Iterator<Item = (u64, T)> + use<T> {
+        std::mem::take(&mut self.items).into_iter().map(|(key, (_, item))| (key.0, item))
     }
 
     /// Items that wait.
@@ -118,20 +149,6 @@ impl<T> Reorder<T> {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
-    }
-
-    /// Items that came after their time had been handed out.
-    pub fn late(&self) -> u64 {
-        self.late
-    }
-
-    /// Forgets items and times; the tracks stay and begin again at 0.
-    pub fn reset(&mut self) {
-        let tracks = std::mem::take(&mut self.tracks);
-        *self = Self {
-            tracks: tracks.into_keys().map(|t| (t, Watermark { time: 0, ended: false })).collect(),
-            ..Self::default()
-        };
     }
 }
 
@@ -182,22 +199,56 @@ mod tests {
         r.push(0, 10, "frame 10");
         r.push(0, 40, "frame 40");
         assert_eq!(order(&mut r, Some(20)), ["frame 10"]);
-        r.push(1, 3, "late text");
-        assert_eq!(order(&mut r, Some(20)), ["late text"]);
-        assert_eq!(r.late(), 1);
+        assert!(r.push(1, 3, "late text"));
+        assert!(!r.push(1, 15, "text in time"));
+        assert_eq!(order(&mut r, Some(20)), ["late text", "text in time"]);
         assert_eq!(r.watermark(Some(20)), 20);
     }
 
     #[test]
-    fn reset_forgets_times_but_not_tracks() {
+    fn a_flush_of_one_track_leaves_the_others_alone() {
         let mut r = Reorder::default();
         r.add(0);
-        r.push(0, 50, "old");
+        r.add(1);
+        r.push(0, 50, "old frame");
+        r.push(1, 60, "text 60");
         r.end(0);
-        r.reset();
-        assert!(r.is_empty() && !r.ended());
-        r.push(0, 1, "new");
-        assert_eq!(order(&mut r, None), ["new"]);
-        assert_eq!(r.late(), 0);
+        r.end(1);
+        assert_eq!(r.flush(0), ["old frame"]);
+        assert!(!r.ended(), "it will come again");
+        r.push(0, 1, "new frame");
+        assert_eq!(order(&mut r, None), ["new frame"]);
+        r.end(0);
+        assert!(r.ended(), "text 1 has not been flushed and will not come again");
+        assert_eq!(order(&mut r, None), ["text 60"]);
+        r.restart();
+        assert!(!r.push(0, 2, "not late: time began anew"));
+    }
+
+    #[test]
+    fn a_track_that_has_ended_goes_on_where_it_was() {
+        let mut r = Reorder::default();
+        r.add(0);
+        r.push(0, 50, "first film");
+        r.end(0);
+        r.add(0);
+        assert!(!r.ended() && r.watermark(None) == 50);
+    }
+
+    #[test]
+    fn thinning_leaves_the_rest_spread_evenly() {
+        let mut r = Reorder::default();
+        r.add(0);
+        for time in 0..=32 {
+            r.push(0, time, if time == 7 { "text" } else { "frame" });
+        }
+        for _ in 0..23 {
+            r.drop_densest(|item| *item == "frame").unwrap();
+        }
+        let (text, frames): (Vec<_>, Vec<_>) = r.take_all().partition(|(_, item)| *item == "text");
+        assert_eq!(text, [(7, "text")]);
+        let times: Vec<_> = frames.iter().map(|(time, _)| *time).collect();
+        assert_eq!((times.len(), times[0], times[8]), (9, 0, 32));
+        assert!(times.windows(2).all(|near| near[1] - near[0] <= 8), "no hole: {times:?}");
     }
 }

@@ -44,7 +44,7 @@ pub mod transcriber;
 mod weights;
 
 pub use error::Error;
-pub use mel::SAMPLE_RATE;
+pub use mel::{SAMPLE_NS, SAMPLE_RATE};
 pub use model::WhisperModel;
 
 pub use transcriber::{Line, Options, Output, Transcriber};

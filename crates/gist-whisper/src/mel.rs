@@ -10,6 +10,9 @@ use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex32};
 
 /// The sample rate Whisper was trained at.
 pub const SAMPLE_RATE: usize = 16_000;
+/// Nanoseconds from one sample to the next, exactly. Times are samples times this: a count of samples times 10⁹, to be
+/// divided afterwards, no longer fits into 64 bits after 13 days of sound.
+pub const SAMPLE_NS: u64 = 1_000_000_000 / SAMPLE_RATE as u64;
 /// Samples from one frame to the next: 10 ms.
 pub(crate) const HOP: usize = 160;
 /// Frames in a second.

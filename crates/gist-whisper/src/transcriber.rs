@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::decode::{Decoded, Language, MAX_PROMPT, Window};
 use crate::gate::{self, Gate};
-use crate::mel::{FRAMES_PER_SECOND, HOP, MelStream};
+use crate::mel::{FRAMES_PER_SECOND, HOP, MelStream, SAMPLE_NS};
 use crate::{Error, WhisperModel, sentences};
 
 /// The longest window, in frames.
@@ -31,7 +31,7 @@ const PAD: usize = FRAMES_PER_SECOND * 3 / 10;
 const FORGET: usize = 5 * FRAMES_PER_SECOND;
 /// Silence is reported at least this often.
 const REPORT: usize = FRAMES_PER_SECOND;
-const FRAME_NS: u64 = 1_000_000_000 / FRAMES_PER_SECOND as u64;
+const FRAME_NS: u64 = SAMPLE_NS * HOP as u64;
 
 /// How to transcribe.
 #[derive(Clone, Debug, Default)]
@@ -319,7 +319,7 @@ impl Transcriber {
 
     /// The time of a frame. The last ones reach beyond the last sample; no time does.
     fn nanoseconds(&self, frame: usize) -> u64 {
-        (frame as u64).saturating_mul(FRAME_NS).min(self.samples * FRAME_NS / HOP as u64)
+        (frame as u64).saturating_mul(FRAME_NS).min(self.samples * SAMPLE_NS)
     }
 
     /// Everything before frame `end` is handed out: says so and lets go of it.

@@ -53,7 +53,8 @@ pub struct Session {
     identity: Identity,
     config: Config,
     prompt_revision: u32,
-    timeline: Timeline,
+    /// `None` until it is known.
+    timeline: Option<Timeline>,
     detector: Detector,
     lines: VecDeque<Line>,
     next_segment: SegmentId,
@@ -96,7 +97,7 @@ impl Session {
             identity,
             config,
             prompt_revision: 0,
-            timeline: Timeline::default(),
+            timeline: None,
             detector: Detector::new(0),
             lines: VecDeque::new(),
             next_segment: 0,
@@ -119,14 +120,19 @@ impl Session {
         self.config = config;
     }
 
-    /// How running-time maps onto the other time axes from here on.
+    /// How running-time maps onto the other time axes from here on; the first time, from the beginning: words may come
+    /// before the picture that tells.
     pub fn set_timeline(&mut self, timeline: Timeline) {
-        self.timeline = timeline;
+        let first = self.timeline.replace(timeline).is_none();
         if let Some(open) = &mut self.open
-            && open.first_segment == self.next_segment
+            && (first || open.first_segment == self.next_segment)
         {
             open.timeline = timeline;
         }
+    }
+
+    fn timeline(&self) -> Timeline {
+        self.timeline.unwrap_or_default()
     }
 
     /// The stream begins, or goes on after a cut: opens a chapter at `time` unless one is open.
@@ -134,7 +140,7 @@ impl Session {
         if self.open.is_some() {
             return;
         }
-        let open = Open::new(self.next_index, time, self.next_segment, self.timeline);
+        let open = Open::new(self.next_index, time, self.next_segment, self.timeline());
         self.next_index += 1;
         self.detector.restart(time);
         self.watermark = self.watermark.max(time);
@@ -181,6 +187,13 @@ impl Session {
         Ok(())
     }
 
+    /// Counts lines of speech that there is no time to encode.
+    pub fn count_lines(&mut self, lines: u64) {
+        if let Some(open) = &mut self.open {
+            open.coverage.text_lines += lines;
+        }
+    }
+
     /// Counts sampled frames that were looked at and dropped.
     pub fn count_frames(&mut self, seen: u64, dropped: u64) {
         if let Some(open) = &mut self.open {
@@ -191,7 +204,6 @@ impl Session {
 
     /// Everything up to `time` has been observed: decides the boundaries this makes ripe.
     pub fn advance(&mut self, time: u64) {
-        self.begin(time);
         self.watermark = self.watermark.max(time);
         while let Some(boundary) = self.decide(false) {
             self.split(boundary, None);
@@ -225,7 +237,7 @@ impl Session {
 
     fn split(&mut self, boundary: Boundary, title: Option<String>) {
         self.close(boundary.at, boundary.segment, boundary.decided_at, boundary.reason, title);
-        let open = Open::new(self.next_index, boundary.at, boundary.segment, self.timeline);
+        let open = Open::new(self.next_index, boundary.at, boundary.segment, self.timeline());
         self.next_index += 1;
         let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
         self.open = Some(open);
@@ -239,10 +251,13 @@ impl Session {
         self.detector.restart(time);
     }
 
-    /// Ends the open chapter at `time` and goes on with a new one there (the user's `split-now`).
+    /// Ends the open chapter at `time` and goes on with a new one there (the user's `split-now`). Where none is open
+    /// there is nothing to end.
     pub fn split_now(&mut self, time: u64, title: Option<String>) {
-        self.cut(time, Reason::Manual, title);
-        self.begin(time);
+        if self.open.is_some() {
+            self.cut(time, Reason::Manual, title);
+            self.begin(time);
+        }
     }
 
     /// The stream has ended at `time`: decides what is still ripe, ends the last chapter, asks for the final digest.
@@ -251,6 +266,13 @@ impl Session {
         while let Some(boundary) = self.decide(true) {
             self.split(boundary, None);
         }
+        self.end(time);
+    }
+
+    /// The stream has ended at `time` and there is no time to decide anything: ends the last chapter, asks for the
+    /// final digest.
+    pub fn end(&mut self, time: u64) {
+        self.watermark = self.watermark.max(time);
         self.cut(time, Reason::Eos, None);
         self.writer.digest(Span::new(0, self.watermark));
     }
@@ -262,7 +284,7 @@ impl Session {
         while self.lines.front().is_some_and(|line| line.segment < before) {
             lines.extend(self.lines.pop_front().filter(|line| line.segment >= open.first_segment));
         }
-        open.coverage.text_lines = lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
+        open.coverage.text_lines += lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
         let id = open.id(&self.identity);
         let segments = open.first_segment..before;
         self.writer.push(Chapter { id, open, span, segments, lines, decided_at, reason, title });
@@ -292,7 +314,7 @@ impl Session {
                 self.note_fault(digest.error.as_deref());
                 let id = format!("{}-digest-{}", self.identity.session, self.sequence);
                 let mut event =
-                    self.event(Kind::Digest, &id, self.next_index, digest.period.start, self.timeline);
+                    self.event(Kind::Digest, &id, self.next_index, digest.period.start, self.timeline());
                 digest.fill(&mut event, position.max(self.watermark));
                 self.events.push_back(event);
                 true
@@ -318,20 +340,30 @@ impl Session {
         self.writer.pending()
     }
 
-    /// What came of it, in order.
+    /// What came of it, in order; what is not taken stays for the next call.
     pub fn events(&mut self) -> impl Iterator<Item = ChapterEvent> + '_ {
-        self.events.drain(..)
+        std::iter::from_fn(|| self.events.pop_front())
     }
 
-    /// Forgets the stream without a word: after a flush its chapters are nobody's business any more. Ids go on.
+    /// Forgets the stream without a word: after a flush its chapters are nobody's business any more. Ids go on, and
+    /// so does `sequence` from the last event that was taken.
     pub fn forget(&mut self) {
+        if let Some(event) = self.events.front() {
+            self.sequence = event.sequence;
+        }
+        self.events.clear();
+        self.open = None;
+        self.timeline = None;
+        self.watermark = 0;
+        self.reset();
+    }
+
+    /// Forgets what was said and shown so far, and texts that are not written yet; the open chapter and its time go on.
+    pub fn reset(&mut self) {
         self.context.reset();
         self.writer = Writer::default();
         self.lines.clear();
-        self.events.clear();
-        self.open = None;
-        self.watermark = 0;
-        self.detector = Detector::new(0);
+        self.detector = Detector::new(self.watermark);
     }
 
     /// How full the context is.

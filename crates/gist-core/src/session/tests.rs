@@ -111,6 +111,61 @@ fn forgetting_drops_everything_but_goes_on_counting() {
 }
 
 #[test]
+fn what_nobody_took_before_a_flush_leaves_no_hole_in_the_sequence() {
+    let mut s = session(Script::default());
+    say(&mut s, 0, 5, "one");
+    assert_eq!(s.events().next().map(|event| event.sequence), Some(0));
+    s.split_now(6 * SECOND, None);
+    while s.work(0) {}
+    s.forget();
+    say(&mut s, 0, 5, "two");
+    let opened = drain(&mut s).remove(0);
+    assert_eq!((opened.kind, opened.sequence, opened.index), (Kind::Opened, 1, 2));
+}
+
+#[test]
+fn an_end_in_a_hurry_says_what_was_not_read() {
+    let mut s = session(Script::default());
+    say(&mut s, 0, 5, "one");
+    s.count_lines(19);
+    s.count_frames(0, 7);
+    s.end(60 * SECOND);
+    s.abandon("no time", 60 * SECOND);
+    let events: Vec<_> = s.events().collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::Opened, Kind::Closed, Kind::Digest]);
+    let closed = &events[1];
+    assert_eq!((closed.coverage.text_lines, closed.coverage.frames_dropped), (20, 7));
+    assert_eq!((closed.end, closed.reason), (Some(60.0), Some(Reason::Eos)));
+    assert!(events[1..].iter().all(|event| event.partial && event.error.as_deref() == Some("no time")));
+}
+
+#[test]
+fn a_reset_forgets_what_was_said_and_keeps_the_time() {
+    let mut s = session(Script::default());
+    say(&mut s, 0, 5, "one");
+    s.split_now(6 * SECOND, None);
+    drain(&mut s);
+    s.reset();
+    assert_eq!((s.usage().tokens, s.watermark()), (0, 6 * SECOND));
+    say(&mut s, 7, 9, "two");
+    s.finish(10 * SECOND);
+    let closed = drain(&mut s).remove(0);
+    assert_eq!((closed.start, closed.end, closed.coverage.text_lines), (6.0, Some(10.0), 1));
+}
+
+#[test]
+fn where_no_chapter_is_open_a_split_opens_none() {
+    let mut s = session(Script::default());
+    s.split_now(0, None);
+    say(&mut s, 0, 5, "one");
+    s.finish(10 * SECOND);
+    drain(&mut s);
+    s.split_now(10 * SECOND, None);
+    assert!(drain(&mut s).is_empty(), "after the end there is nothing to split");
+}
+
+#[test]
 fn stream_time_follows_the_segment() {
     let mut s = session(Script::default());
     s.set_timeline(Timeline { stream_time: 100 * SECOND as i64, timestamp: 7 });
@@ -119,6 +174,21 @@ fn stream_time_follows_the_segment() {
     let closed = drain(&mut s).into_iter().find(|e| e.kind == Kind::Closed).unwrap();
     assert_eq!((closed.start, closed.end), (101.0, Some(110.0)));
     assert_eq!((closed.running_time, closed.timestamp), (SECOND, Some(SECOND + 7)));
+}
+
+#[test]
+fn words_before_the_first_picture_are_on_its_axis() {
+    let mut s = session(Script::default());
+    for target in [100.0, 200.0] {
+        say(&mut s, 0, 1, "before the picture");
+        s.set_timeline(Timeline { stream_time: (target * SECOND as f64) as i64, timestamp: 0 });
+        say(&mut s, 1, 2, "with it");
+        s.set_timeline(Timeline { stream_time: 7, timestamp: 0 });
+        s.finish(10 * SECOND);
+        let closed = drain(&mut s).into_iter().find(|e| e.kind == Kind::Closed).unwrap();
+        assert_eq!((closed.start, closed.end), (target, Some(target + 10.0)));
+        s.forget();
+    }
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub(super) struct Writer {
     jobs: VecDeque<Job>,
     current: Option<Current>,
     checker: Checker,
-    texts: usize,
+    /// That of the last chapter with a text.
+    language: Option<String>,
     abandoned: Option<String>,
 }
 
@@ -122,8 +123,9 @@ impl Digest {
         event.partial = self.error.is_some();
         event.error = self.error;
         if !self.text.assessment.is_empty() {
-            event.text = format!("**Assessment.** {}\n", prompt::flat(&self.text.assessment));
-            event.text += "\n**Further study**\n\n";
+            let (assessment, study) = prompt::digest_labels(&event.language);
+            event.text = format!("**{assessment}** {}\n", prompt::flat(&self.text.assessment));
+            event.text += &format!("\n**{study}**\n\n");
             for (i, suggestion) in self.text.suggestions.iter().enumerate() {
                 event.text += &format!("{}. {}\n", i + 1, prompt::flat(suggestion));
             }
@@ -184,12 +186,13 @@ impl Writer {
                 instructions,
                 chapter.lines.iter().map(|line| line.text.as_str()),
             ),
-            Job::Digest(_) if self.texts == 0 => {
-                return self.give_up(job, String::new(), "no chapter has a text to sum up".into());
-            }
-            Job::Digest(_) => {
-                prompt::language(&config.language, instructions, std::iter::once(self.checker.last_summary()))
-            }
+            Job::Digest(_) => match &self.language {
+                // One summary is too short to tell a language by; the lines of a chapter are not.
+                Some(last) => {
+                    prompt::language_asked_for(&config.language, instructions).unwrap_or_else(|| last.clone())
+                }
+                None => return self.give_up(job, String::new(), "no chapter has a text to sum up".into()),
+            },
         };
         match ask(context, config, &job, &language, None) {
             Ok(generation) => {
@@ -260,7 +263,7 @@ impl Writer {
     ) -> Progress {
         let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
         self.checker.remember(&text.title, &text.summary);
-        self.texts += 1;
+        self.language = Some(language.clone());
         let memory = prompt::memory(
             chapter.open.index,
             chapter.span,
@@ -348,4 +351,52 @@ fn ask(
         },
     };
     context.generate(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::event::Kind;
+    use crate::mock::{Mock, Script};
+    use crate::observation::{Observation, Source};
+    use crate::session::{Identity, Session, Sizes};
+    use crate::time::{SECOND, Span};
+    use crate::{ChapterEvent, Config};
+
+    /// The digest of a stream of these lines.
+    fn digest(config: Config, lines: &[&str]) -> ChapterEvent {
+        let sizes = Sizes { context_length: 4_096, memory_length: 512 };
+        let model = Arc::new(Mock::new(Script::default()));
+        let mut session = Session::new(model, Identity::default(), config, sizes).unwrap();
+        for (i, line) in lines.iter().enumerate() {
+            let span = Span::new(5 * i as u64 * SECOND, (5 * i as u64 + 4) * SECOND);
+            let line = Observation { source: Source::Speech, span, text: (*line).into(), turn: false };
+            session.observe(line).unwrap();
+        }
+        session.finish(5 * lines.len() as u64 * SECOND);
+        while session.work(0) {}
+        session.events().find(|event| event.kind == Kind::Digest).unwrap()
+    }
+
+    #[test]
+    fn the_digest_is_labelled_in_the_language_set() {
+        let config = Config { language: "Spanish".into(), ..Config::default() };
+        let digest = digest(config, &["Nodes find each other by asking seeds"]);
+        assert!(digest.text.starts_with("**Valoración.** "), "{}", digest.text);
+        assert!(digest.text.contains("\n**Para profundizar**\n\n1. "), "{}", digest.text);
+    }
+
+    /// The mock's summaries are some words of the first line, too few to tell a language by.
+    #[test]
+    fn the_digest_is_in_the_language_of_the_chapters() {
+        let lines = [
+            "Bitte OK",
+            "Heute sprechen wir darüber, wie die Knoten eines Netzes einander finden und weshalb das schwierig ist.",
+            "Ein Knoten, der gerade erst gestartet ist, kennt noch niemanden und fragt deshalb zuerst einen Saatknoten.",
+        ];
+        let digest = digest(Config::default(), &lines);
+        assert_eq!(digest.language, "German");
+        assert!(digest.text.starts_with("**Bewertung.** "), "{}", digest.text);
+    }
 }

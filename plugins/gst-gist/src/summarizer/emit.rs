@@ -10,7 +10,8 @@ use gst::glib;
 use gst::prelude::*;
 use serde_json::Value;
 
-use super::outbox::{Out, Outbox};
+use super::chapters::Out;
+use super::outbox::Outbox;
 
 /// Chapters in the table of contents and in `chapters-json`; the oldest go.
 const MAX_CHAPTERS: usize = 1_000;
@@ -63,6 +64,13 @@ impl Ledger {
         if self.entries.len() > MAX_CHAPTERS {
             self.entries.pop_front();
         }
+    }
+
+    /// Drops the chapters that will never be closed; returns whether there were any.
+    fn forget(&mut self) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|event| event.kind != Kind::Opened);
+        self.current.take().is_some() || self.entries.len() < before
     }
 
     fn toc(&mut self, position: u64) -> gst::Event {
@@ -122,10 +130,12 @@ impl Emitter {
         }
         let event = &event;
         gst::info!(super::CAT, obj = element, "{:?} {} {:?}", event.kind, event.id, event.title);
-        let toc = {
+        let (toc, current) = {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = ledger.current.as_ref().map(|current| current.index);
             ledger.take(event);
-            (ways.toc && event.kind != Kind::Digest).then(|| ledger.toc(position))
+            let toc = (ways.toc && event.kind != Kind::Digest).then(|| ledger.toc(position));
+            (toc, before != ledger.current.as_ref().map(|current| current.index))
         };
         let json = event.to_json();
         let name = if event.kind == Kind::Digest { "gist-digest" } else { "gist-chapter" };
@@ -149,7 +159,25 @@ impl Emitter {
                 ("Nobody takes the chapters: one was dropped from the `chapters` pad")
             );
         }
-        if event.kind == Kind::Opened {
+        if current {
+            element.notify("current-chapter");
+        }
+    }
+
+    /// After a flush: the chapters that were open or being written are nobody's business any more.
+    pub(super) fn forget(&self, ways: Ways) {
+        self.outbox.resume();
+        let toc = {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            if !ledger.forget() {
+                return;
+            }
+            ways.toc.then(|| ledger.toc(0))
+        };
+        if let Some(toc) = toc {
+            self.outbox.src(toc);
+        }
+        if let Some(element) = self.element.upgrade() {
             element.notify("current-chapter");
         }
     }

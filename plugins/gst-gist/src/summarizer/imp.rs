@@ -21,8 +21,9 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::emit::{Emitter, Ledger, Ways};
-use super::intake::{Command, Intake, VIDEO};
-use super::outbox::{Out, Outbox, start_task};
+use super::inputs::track;
+use super::intake::{Command, Intake, Scope, VIDEO};
+use super::outbox::Outbox;
 use super::sampler::{Axis, Due, Grey};
 use super::settings::{PROPERTIES, Settings};
 use super::worker::{self, Report, Worker};
@@ -53,6 +54,8 @@ pub(super) struct Video {
     pub(super) info: Option<gst_video::VideoInfo>,
     pub(super) grey: Option<Grey>,
     pub(super) axis: Axis,
+    /// Running-time of the last frame, and how long it lasts if that is known.
+    pub(super) last: Option<(u64, Option<u64>)>,
     pub(super) due: Due,
     pub(super) timeline: Option<gist_core::session::Timeline>,
     pub(super) live_known: bool,
@@ -69,6 +72,8 @@ pub struct GistSummarizer {
     pub(super) settings: Mutex<Settings>,
     pub(super) run: Mutex<Option<Run>>,
     pub(super) video: Mutex<Video>,
+    /// The seek that was passed on last, and what came of it.
+    pub(super) seek: Mutex<Option<(gst::Seqnum, bool)>>,
     worker: Mutex<Option<JoinHandle<()>>>,
     next_pad: AtomicU32,
 }
@@ -103,18 +108,15 @@ impl GistSummarizer {
             report: Arc::default(),
             started: Instant::now(),
         };
-        if self.sinkpad.is_linked() {
+        for pad in self.obj().sink_pads().iter().filter(|pad| pad.is_linked()) {
+            run.intake.add(track(pad));
+        }
+        if self.srcpad.is_linked() {
+            // Whoever wants video gets some, even if what brings it is still finding out what it is.
             run.intake.add(VIDEO);
         }
-        for pad in self.obj().sink_pads().iter().filter(|pad| *pad != &self.sinkpad) {
-            run.intake.add(super::inputs::track(pad));
-        }
         if let Some(pad) = &*lock(&self.chapters) {
-            // Pads are shut until the parent's state change; what an inactive pad is told is lost.
-            pad.set_active(true).map_err(|why| gst::error_msg!(gst::CoreError::Pad, ("{why}")))?;
-            start_task(pad, Arc::clone(&run.outbox))
-                .map_err(|why| gst::error_msg!(gst::CoreError::Pad, ("{why}")))?;
-            run.outbox.chapters(Out::Gap(0));
+            run.outbox.open(pad).map_err(|why| gst::error_msg!(gst::CoreError::Pad, ("{why}")))?;
         }
         let worker = Worker {
             element: self.obj().downgrade(),
@@ -161,6 +163,23 @@ impl GistSummarizer {
         } else {
             gst::warning!(CAT, imp = self, "the worker is still busy; it ends by itself");
         }
+    }
+
+    /// Only a linked pad is waited for.
+    fn watch_links(&self, pad: &gst::Pad) {
+        let weak = self.obj().downgrade();
+        pad.connect_linked(move |pad, _| {
+            if let Some(run) = weak.upgrade().and_then(|element| element.imp().run()) {
+                run.intake.add(track(pad));
+            }
+        });
+        let weak = self.obj().downgrade();
+        pad.connect_unlinked(move |pad, _| {
+            let Some(element) = weak.upgrade() else { return };
+            if let Some(run) = element.imp().run() {
+                element.imp().unlinked(&run, track(pad));
+            }
+        });
     }
 
     /// `sink` and `src` belong together; text and chapters have nothing to do with the video's caps.
@@ -221,6 +240,9 @@ impl ObjectSubclass for GistSummarizer {
             .flags(PROXY)
             .build();
         let srcpad = gst::Pad::builder_from_template(&template("src"))
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.upstream_event(pad, event))
+            })
             .iterate_internal_links_function(|_, parent| {
                 Self::catch_panic_pad_function(parent, Self::no_links, |imp| Self::link(&imp.sinkpad))
             })
@@ -233,6 +255,7 @@ impl ObjectSubclass for GistSummarizer {
             settings: Mutex::default(),
             run: Mutex::default(),
             video: Mutex::default(),
+            seek: Mutex::default(),
             worker: Mutex::default(),
             next_pad: AtomicU32::new(0),
         }
@@ -280,18 +303,7 @@ impl ObjectImpl for GistSummarizer {
         let obj = self.obj();
         obj.add_pad(&self.sinkpad).expect("new pad");
         obj.add_pad(&self.srcpad).expect("new pad");
-        let weak = self.obj().downgrade();
-        self.sinkpad.connect_linked(move |_, _| {
-            if let Some(run) = weak.upgrade().and_then(|element| element.imp().run()) {
-                run.intake.add(VIDEO);
-            }
-        });
-        let weak = self.obj().downgrade();
-        self.sinkpad.connect_unlinked(move |_, _| {
-            if let Some(run) = weak.upgrade().and_then(|element| element.imp().run()) {
-                run.intake.end(VIDEO);
-            }
-        });
+        self.watch_links(&self.sinkpad);
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
@@ -368,13 +380,17 @@ impl ElementImpl for GistSummarizer {
             if chapters.is_some() {
                 return None;
             }
-            let pad = gst::Pad::builder_from_template(template).name("chapters").build();
+            let pad = gst::Pad::builder_from_template(template).name("chapters").event_function(
+                |pad, parent, event| {
+                    Self::catch_panic_pad_function(parent, || false, |imp| imp.upstream_event(pad, event))
+                },
+            );
+            let pad = pad.build();
+            if let Some(run) = self.run() {
+                run.outbox.open(&pad).ok()?;
+            }
             *chapters = Some(pad.clone());
             drop(chapters);
-            if let Some(run) = self.run() {
-                let _ = pad.set_active(true);
-                start_task(&pad, run.outbox).ok()?;
-            }
             self.obj().add_pad(&pad).ok()?;
             return Some(pad);
         }
@@ -382,8 +398,8 @@ impl ElementImpl for GistSummarizer {
         let number = number.unwrap_or_else(|| self.next_pad.load(Ordering::Relaxed));
         self.next_pad.fetch_max(number.saturating_add(1), Ordering::Relaxed);
         let pad = self.text_pad(template, number);
-        if let Some(run) = self.run() {
-            run.intake.add(super::inputs::track(&pad));
+        self.watch_links(&pad);
+        if self.run().is_some() {
             let _ = pad.set_active(true);
         }
         self.obj().add_pad(&pad).ok()?;
@@ -391,11 +407,18 @@ impl ElementImpl for GistSummarizer {
     }
 
     fn release_pad(&self, pad: &gst::Pad) {
-        let _ = pad.set_active(false);
+        // To shut a pad is to wait for its thread: that one goes home first.
+        let (run, track) = (self.run(), track(pad));
         if pad.direction() == gst::PadDirection::Src {
             *lock(&self.chapters) = None;
-        } else if let Some(run) = self.run() {
-            run.intake.remove(super::inputs::track(pad));
+            if let Some(run) = run {
+                run.outbox.close();
+            }
+            let _ = pad.set_active(false);
+        } else if let Some(run) = run {
+            run.intake.flush_start(track, Scope::Pad);
+            let _ = pad.set_active(false);
+            run.intake.remove(track);
         }
         let _ = self.obj().remove_pad(pad);
     }

@@ -14,9 +14,9 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::backend;
+use super::chapters::Out;
 use super::emit::{Emitter, Ways};
 use super::intake::{Command, Intake, Item, Turn};
-use super::outbox::Out;
 use super::settings::Settings;
 
 /// Steps of writing between two observations of a live stream.
@@ -111,20 +111,16 @@ impl Worker {
             match turn {
                 Turn::Stop => return Ok(()),
                 Turn::Work => {}
-                Turn::Forget => {
-                    live.session.forget();
-                    if let Some(reader) = &mut live.reader {
-                        reader.reset();
-                    }
-                    live.next_gap = 0;
-                }
+                Turn::Forget => self.forget(&mut live),
                 Turn::Command(command) => self.obey(&mut live, command),
                 Turn::Item(time, item) => self.take(&mut live, time, item),
-                Turn::Advance(time) => {
-                    live.session.advance(time);
-                    self.gap(&mut live, time);
+                Turn::Advance(time) => self.reach(&mut live, time),
+                Turn::Finish(time) => {
+                    self.reach(&mut live, time);
+                    live.session.count_frames(0, self.intake.take_dropped());
+                    live.session.finish(time);
                 }
-                Turn::Finish(time) => self.finish(&mut live, time),
+                Turn::Abandon(why) => self.abandon(&mut live, why),
             }
             self.write(&mut live);
             self.tell(&live.session, start);
@@ -187,28 +183,86 @@ impl Worker {
                 let now = live.session.watermark();
                 live.session.split_now(now, title);
             }
-            Command::Reset => live.session.forget(),
-            Command::Abandon(why) => {
-                let end = self.intake.counters().position.max(live.session.watermark());
-                if !self.intake.ended() {
-                    live.session.finish(end);
-                }
-                live.session.abandon(why, end);
-                self.deliver(live);
-                self.intake.set_drained();
-            }
+            Command::Reset => self.reset(live),
         }
     }
 
-    fn take(&mut self, live: &mut Live, time: u64, item: Item) {
-        live.session.advance(time);
-        match item {
-            Item::Frame(picture) => self.look(live, time, &picture),
-            Item::Text(observation) => self.observe(live, observation),
-            Item::Cut(reason) => live.session.cut(time, reason, None),
-            Item::Timeline(timeline) => live.session.set_timeline(timeline),
+    /// The stream was flushed.
+    fn forget(&self, live: &mut Live) {
+        live.session.forget();
+        if let Some(reader) = &mut live.reader {
+            reader.reset();
         }
-        self.gap(live, time);
+        live.next_gap = 0;
+        self.emitter.forget(self.ways());
+    }
+
+    /// The user wants what was seen forgotten: the open chapter ends here, and as its text is made of just that, it is
+    /// written first.
+    fn reset(&mut self, live: &mut Live) {
+        let now = live.session.watermark();
+        live.session.split_now(now, None);
+        let position = self.position(live);
+        while !self.intake.is_over() && live.session.work(position) {
+            self.deliver(live);
+        }
+        if self.intake.is_over() {
+            return;
+        }
+        live.session.reset();
+        if let Some(reader) = &mut live.reader {
+            reader.reset();
+        }
+    }
+
+    /// There is no time left: what waits is counted, what is open ends, and what is not written goes out without text.
+    fn abandon(&mut self, live: &mut Live, why: &str) {
+        let mut end = live.session.watermark();
+        if let Some((time, rest)) = self.intake.take_rest() {
+            end = end.max(time);
+            for (time, item) in rest {
+                match item {
+                    Item::Cut(reason) => live.session.cut(time, reason, None),
+                    Item::Timeline(timeline) => live.session.set_timeline(timeline),
+                    Item::Frame(_) | Item::Text(_) => {
+                        let line = matches!(item, Item::Text(_));
+                        live.session.begin(time);
+                        live.session.count_lines(u64::from(line));
+                        live.session.count_frames(0, u64::from(!line));
+                    }
+                }
+            }
+            live.session.count_frames(0, self.intake.take_dropped());
+            live.session.end(end);
+        }
+        live.session.abandon(why, end);
+    }
+
+    fn take(&mut self, live: &mut Live, time: u64, item: Item) {
+        self.reach(live, time);
+        match item {
+            Item::Frame(picture) => {
+                live.session.begin(time);
+                self.look(live, time, &picture);
+            }
+            Item::Text(observation) => self.observe(live, observation),
+            Item::Cut(reason) => return live.session.cut(time, reason, None),
+            Item::Timeline(timeline) => {
+                live.session.set_timeline(timeline);
+                live.session.begin(time);
+            }
+        }
+        // Now that a chapter is open that can say so.
+        live.session.count_frames(0, self.intake.take_dropped());
+    }
+
+    /// The stream has reached `time`, and everything up to it is known.
+    fn reach(&self, live: &mut Live, time: u64) {
+        live.session.advance(time);
+        if time >= live.next_gap {
+            live.next_gap = time + GAP_INTERVAL;
+            self.emitter.outbox.chapters(Out::Gap(time));
+        }
     }
 
     fn look(&mut self, live: &mut Live, time: u64, picture: &Picture) {
@@ -244,46 +298,34 @@ impl Worker {
         }
     }
 
-    fn finish(&mut self, live: &mut Live, time: u64) {
-        live.session.finish(time);
-        while !self.intake.interrupted() && live.session.work(time) {
-            self.deliver(live);
-        }
-        if live.session.pending() == 0 {
-            self.deliver(live);
-            self.intake.set_drained();
-        }
-    }
-
     /// Writes for a while. A file is written to the end of the chapter at once: nothing is lost by waiting, and its
     /// chapters come out while it plays. Live, intake goes on between steps.
     fn write(&mut self, live: &mut Live) {
-        let position = self.intake.counters().position;
+        let position = self.position(live);
         let drops = self.intake.drops();
-        let mut steps = 0;
-        while !self.intake.interrupted() && live.session.work(position) {
-            steps += 1;
-            if drops && steps >= STEPS_BETWEEN {
+        for step in 0.. {
+            self.deliver(live);
+            let enough = drops && step >= STEPS_BETWEEN;
+            if enough || self.intake.interrupted() || !live.session.work(position) {
                 break;
             }
         }
-        self.deliver(live);
-        if self.intake.ended() && live.session.pending() == 0 {
+        if live.session.pending() == 0 {
             self.intake.set_drained();
         }
     }
 
-    fn gap(&self, live: &mut Live, time: u64) {
-        if time >= live.next_gap {
-            live.next_gap = time + GAP_INTERVAL;
-            self.emitter.outbox.chapters(Out::Gap(time));
-        }
+    /// Running-time that the stream has reached.
+    fn position(&self, live: &Live) -> u64 {
+        self.intake.counters().position.max(live.session.watermark())
     }
 
+    /// Emits what came of it, unless it is of a stream that is gone.
     fn deliver(&self, live: &mut Live) {
-        let ways = self.ways();
-        let position = self.intake.counters().position.max(live.session.watermark());
-        for event in live.session.events() {
+        let (ways, position) = (self.ways(), self.position(live));
+        while !self.intake.is_stale()
+            && let Some(event) = live.session.events().next()
+        {
             self.emitter.emit(&event, position, ways);
         }
     }

@@ -22,7 +22,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gist_whisper::{SAMPLE_RATE, Transcriber};
+use gist_whisper::{SAMPLE_NS, SAMPLE_RATE, Transcriber};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -97,7 +97,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn duration_of(samples: u64) -> gst::ClockTime {
-    gst::ClockTime::from_nseconds(samples.saturating_mul(1_000_000_000) / SAMPLE_RATE as u64)
+    gst::ClockTime::from_nseconds(samples * SAMPLE_NS)
 }
 
 impl GistTranscriber {
@@ -109,10 +109,9 @@ impl GistTranscriber {
         let run = self.run().ok_or(gst::FlowError::Flushing)?;
         run.outbox.flow()?;
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-        let live = match lock(&self.sink).live {
-            Some(live) => live,
-            None => self.ask_live(),
-        };
+        // Not `match lock(…).live`: what is matched on lives on, and with it the lock, while upstream is asked.
+        let known = lock(&self.sink).live;
+        let live = known.unwrap_or_else(|| self.ask_live());
         let (samples, mark) = {
             let mut sink = lock(&self.sink);
             sink.live = Some(live);
@@ -230,7 +229,7 @@ impl GistTranscriber {
                 // A short one is silence in the middle of speech.
                 if duration < BREAK {
                     let mut sink = lock(&self.sink);
-                    let samples = duration.nseconds() * SAMPLE_RATE as u64 / 1_000_000_000;
+                    let samples = duration.nseconds() / SAMPLE_NS;
                     let mark = sink.place(Some(start), samples);
                     let live = sink.live.unwrap_or(false);
                     drop(sink);
@@ -351,7 +350,8 @@ impl Sink {
             (self.anchor, self.counted) = (pts, 0);
         }
         self.counted += samples;
-        self.expected = Some(self.anchor + duration_of(self.counted));
+        // A hostile PTS may lie at the end of all time.
+        self.expected = Some(self.anchor.saturating_add(duration_of(self.counted)));
         mark
     }
 
@@ -512,5 +512,33 @@ impl ElementImpl for GistTranscriber {
             self.stop();
         }
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_that_goes_on_needs_no_mark_after_a_month() {
+        let day = 24 * 3600 * SAMPLE_RATE as u64;
+        let mut sink = Sink::default();
+        assert!(matches!(sink.place(Some(gst::ClockTime::SECOND), 160), Some(Mark::Restart(_))));
+        for days in [12, 13, 14, 30] {
+            sink.counted = days * day;
+            sink.expected = Some(sink.anchor + gst::ClockTime::from_seconds(days * 24 * 3600));
+            let pts = sink.expected;
+            assert!(sink.place(pts, 160).is_none(), "day {days}");
+            let next = pts.map(|pts| pts + gst::ClockTime::from_mseconds(10));
+            assert!(sink.place(next, 160).is_none(), "day {days}, the buffer after");
+        }
+    }
+
+    #[test]
+    fn a_pts_at_the_end_of_all_time_is_no_panic() {
+        let mut sink = Sink::default();
+        sink.place(Some(gst::ClockTime::MAX), 16_000);
+        sink.place(None, 16_000);
+        assert_eq!(sink.expected, Some(gst::ClockTime::MAX));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use gist_whisper::{Error, Options, Output, SAMPLE_RATE, Transcriber, WhisperModel};
+use gist_whisper::{Error, Options, Output, SAMPLE_NS, Transcriber, WhisperModel};
 use gst::glib;
 use gst::prelude::*;
 
@@ -33,19 +33,33 @@ pub(super) fn spawn(worker: Worker) -> std::io::Result<JoinHandle<()>> {
         // Video goes first: on Linux niceness is per thread, and the threads of the model inherit it.
         let _ = rustix::process::nice(10);
         let outcome = catch_unwind(AssertUnwindSafe(|| worker.run()));
-        let (domain, why) = match outcome {
+        let failure = match outcome {
             Ok(Ok(())) => return,
-            Ok(Err(why)) => (gst::LibraryError::Init, why.to_string()),
-            Err(_) => {
-                (gst::LibraryError::Failed, "speech recognition has crashed; please report this".to_owned())
-            }
+            Ok(Err(why)) => failure(&why),
+            Err(_) => gst::error_msg!(
+                gst::LibraryError::Failed,
+                ("speech recognition has crashed; this is a bug, please report it")
+            ),
         };
         // The reason first: upstream answers the failing flow with an error of its own that says nothing.
         if let Some(element) = worker.element.upgrade() {
-            gst::element_error!(element, domain, ("{why}"));
+            element.post_error_message(failure);
         }
         worker.intake.fail();
     })
+}
+
+/// The message of an error. Its code tells programs what is to blame: the model (NOT_FOUND, OPEN_READ), a property
+/// (SETTINGS) or what became of the stream.
+fn failure(why: &Error) -> gst::ErrorMessage {
+    match why {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            gst::error_msg!(gst::ResourceError::NotFound, ("{why}"))
+        }
+        Error::Io { .. } | Error::Format { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{why}")),
+        Error::Language(_) => gst::error_msg!(gst::LibraryError::Settings, ("{why}")),
+        Error::Compute(_) | Error::Cancelled => gst::error_msg!(gst::StreamError::Failed, ("{why}")),
+    }
 }
 
 impl Worker {
@@ -111,24 +125,45 @@ impl Worker {
 /// A run of samples without a break, heard as one.
 struct Stretch {
     transcriber: Transcriber,
-    /// Count of its first sample.
-    first: u64,
-    /// Where the samples lie in time: nanoseconds from the first one, and the PTS there. Never empty.
-    times: VecDeque<(u64, gst::ClockTime)>,
+    times: Times,
 }
 
-impl Stretch {
+/// Where the samples of a stretch lie in time.
+struct Times {
+    /// Count of the first sample.
+    first: u64,
+    /// Nanoseconds from the first sample, and the PTS there. Never empty.
+    known: VecDeque<(u64, gst::ClockTime)>,
+}
+
+impl Times {
+    fn new(first: u64, pts: gst::ClockTime) -> Self {
+        Self { first, known: [(0, pts)].into() }
+    }
+
+    /// From the sample of this count on, this is the PTS.
+    fn push(&mut self, count: u64, pts: gst::ClockTime) {
+        self.known.push_back((self.nanoseconds(count), pts));
+    }
+
+    /// What lies before is settled; its times are needed no more, but for the last.
+    fn settle(&mut self, until: u64) {
+        while self.known.get(1).is_some_and(|(at, _)| *at <= until) {
+            self.known.pop_front();
+        }
+    }
+
     /// The PTS so many nanoseconds from the first sample.
     fn pts(&self, ns: u64) -> gst::ClockTime {
-        let known = self.times.iter().rfind(|(at, _)| *at <= ns).or(self.times.front());
+        let known = self.known.iter().rfind(|(at, _)| *at <= ns).or(self.known.front());
         known.map_or(gst::ClockTime::ZERO, |(at, pts)| {
-            *pts + gst::ClockTime::from_nseconds(ns.saturating_sub(*at))
+            pts.saturating_add(gst::ClockTime::from_nseconds(ns.saturating_sub(*at)))
         })
     }
 
-    /// Nanoseconds from its first sample to the one of this count.
+    /// Nanoseconds from the first sample to the one of this count.
     fn nanoseconds(&self, count: u64) -> u64 {
-        count.saturating_sub(self.first) * 1_000_000_000 / SAMPLE_RATE as u64
+        count.saturating_sub(self.first) * SAMPLE_NS
     }
 }
 
@@ -162,7 +197,7 @@ impl Listener<'_> {
             && let Some(stretch) = &self.stretch
         {
             // The ring was full and lost what lies between.
-            let pts = stretch.pts(stretch.nanoseconds(at));
+            let pts = stretch.times.pts(stretch.times.nanoseconds(at));
             self.restart(at, pts)?;
         }
         self.next = at + samples.len() as u64;
@@ -177,7 +212,7 @@ impl Listener<'_> {
             Mark::Restart(pts) => self.restart(at, pts),
             Mark::Time(pts) => {
                 if let Some(stretch) = &mut self.stretch {
-                    stretch.times.push_back((stretch.nanoseconds(at), pts));
+                    stretch.times.push(at, pts);
                 }
                 Ok(())
             }
@@ -190,7 +225,7 @@ impl Listener<'_> {
         self.drain()?;
         let options = self.worker.options(Arc::clone(&self.cancel));
         let transcriber = Transcriber::new(Arc::clone(&self.model), options)?;
-        self.stretch = Some(Stretch { transcriber, first: at, times: [(0, pts)].into() });
+        self.stretch = Some(Stretch { transcriber, times: Times::new(at, pts) });
         self.next = at;
         // Times may go backwards at a restart. The GAP lets sinks preroll before the first words are known.
         self.position = Some(pts);
@@ -213,7 +248,7 @@ impl Listener<'_> {
             let Some(output) = stretch.transcriber.poll()? else { break };
             match output {
                 Output::Line(line) => {
-                    let (start, end) = (stretch.pts(line.start), stretch.pts(line.end));
+                    let (start, end) = (stretch.times.pts(line.start), stretch.times.pts(line.end));
                     let mut buffer = gst::Buffer::from_slice(line.text);
                     let fields = buffer.make_mut();
                     fields.set_pts(start);
@@ -222,11 +257,8 @@ impl Listener<'_> {
                     self.out(Out::Buffer(buffer));
                 }
                 Output::Silence { until } => {
-                    // What lies before is settled; its times are needed no more, but for the last.
-                    while stretch.times.get(1).is_some_and(|(at, _)| *at <= until) {
-                        stretch.times.pop_front();
-                    }
-                    let until = stretch.pts(until);
+                    stretch.times.settle(until);
+                    let until = stretch.times.pts(until);
                     self.gap(until);
                 }
             }
@@ -253,7 +285,7 @@ impl Listener<'_> {
         let drained = if ends { self.drain() } else { Ok(()) };
         if let EventView::Gap(gap) = event.view() {
             let (start, duration) = gap.get();
-            self.gap(start + duration.unwrap_or_default());
+            self.gap(start.saturating_add(duration.unwrap_or_default()));
             return drained;
         }
         let segment = matches!(event.view(), EventView::Segment(_));
@@ -265,5 +297,31 @@ impl Listener<'_> {
             self.out(Out::Event(gst::event::CustomDownstreamSticky::new(latency)));
         }
         drained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_hold_after_a_month_of_unbroken_sound() {
+        const DAY: u64 = 24 * 3600;
+        let mut times = Times::new(160, gst::ClockTime::SECOND);
+        for days in [13, 14, 30] {
+            let count = 160 + days * DAY * gist_whisper::SAMPLE_RATE as u64;
+            let pts = times.pts(times.nanoseconds(count));
+            assert_eq!(pts, gst::ClockTime::from_seconds(days * DAY + 1), "day {days}");
+        }
+        times.push(160 + 16_000, gst::ClockTime::from_seconds(10));
+        assert_eq!(times.pts(1_500_000_000), gst::ClockTime::from_mseconds(10_500));
+        times.settle(1_000_000_000);
+        assert_eq!(times.known.len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_all_time_is_no_panic() {
+        let times = Times::new(0, gst::ClockTime::MAX);
+        assert_eq!(times.pts(2_000_000_000), gst::ClockTime::MAX);
     }
 }

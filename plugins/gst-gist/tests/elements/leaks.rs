@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Where cargo put the plugin: beside this test, or one up.
-fn plugin_dir() -> PathBuf {
+pub(crate) fn plugin_dir() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let places = [test.parent().unwrap(), test.parent().unwrap().parent().unwrap()];
     let found = places.iter().find(|place| place.join("libgstgist.so").is_file());

@@ -5,6 +5,8 @@
 mod chaptersink;
 mod contract;
 mod leaks;
+mod rtsp;
+mod scripts;
 mod summarizer;
 mod transcriber;
 

@@ -13,7 +13,7 @@ const FIRST: &str = "Welcome to the third lecture on computer networks.";
 const SECOND: &str = "When the table is full, the oldest entry is thrown away.";
 
 /// Has espeak-ng speak into a WAV file.
-fn speak(text: &str, file: &Path) {
+pub(crate) fn speak(text: &str, file: &Path) {
     let status =
         Command::new("espeak-ng").args(["-v", "en-us", "-s", "150", "-w"]).arg(file).arg(text).status();
     assert!(status.expect("espeak-ng is needed: apt install espeak-ng").success());
@@ -305,6 +305,11 @@ fn it_goes_up_and_down_twenty_times() {
 
 /// The text of the error that starting `element` ends in.
 fn failure(element: &gst::Element) -> String {
+    error(element).to_string()
+}
+
+/// The error that starting `element` ends in.
+fn error(element: &gst::Element) -> gst::glib::Error {
     let pipeline = gst::Pipeline::new();
     let source = gst::ElementFactory::make("audiotestsrc").build().unwrap();
     let sink = gst::ElementFactory::make("fakesink").build().unwrap();
@@ -318,7 +323,7 @@ fn failure(element: &gst::Element) -> String {
         .expect("an error message");
     let gst::MessageView::Error(error) = message.view() else { panic!("{message:?}") };
     pipeline.set_state(gst::State::Null).unwrap();
-    error.error().to_string()
+    error.error()
 }
 
 #[test]
@@ -351,7 +356,63 @@ fn what_cannot_work_is_refused_in_plain_words() {
 
     let element = transcriber(MODEL);
     element.set_property("language", "de");
-    assert!(failure(&element).contains("language"), "an English model asked for German");
+    let error = error(&element);
+    assert!(error.to_string().contains("language"), "an English model asked for German");
+    assert!(error.matches(gst::LibraryError::Settings), "a property is to blame: {error:?}");
+}
+
+/// A corrupt model was once reported with the code of a library that could not be initialised.
+#[test]
+fn a_corrupt_model_is_told_from_a_fault_of_the_element() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("model.bin"), "this is no model").unwrap();
+    let error = error(&transcriber(dir.path().to_str().unwrap()));
+    assert!(error.matches(gst::ResourceError::OpenRead), "{error:?}");
+    assert!(error.to_string().contains("model.bin"), "{error}");
+}
+
+/// The query once went out with a lock held that every event needs: upstream that answers by sending one hung.
+#[test]
+fn upstream_may_send_events_while_it_is_asked_whether_it_is_live() {
+    let element = transcriber(MODEL);
+    let sink = element.static_pad("sink").unwrap();
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    let source = gst::Pad::builder(gst::PadDirection::Src)
+        .query_function(move |pad, parent, query| {
+            if query.type_() == gst::QueryType::Latency {
+                *count.lock().unwrap() += 1;
+                return pad.peer().unwrap().send_event(gst::event::Caps::new(&audio_caps()));
+            }
+            gst::Pad::query_default(pad, parent, query)
+        })
+        .build();
+    source.link(&sink).unwrap();
+    source.set_active(true).unwrap();
+    element.set_state(gst::State::Paused).unwrap();
+    let (done, end) = std::sync::mpsc::channel();
+    let pushing = source.clone();
+    std::thread::spawn(move || {
+        pushing.push_event(gst::event::StreamStart::new("a"));
+        pushing.push_event(gst::event::Caps::new(&audio_caps()));
+        pushing.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+        let mut buffer = gst::Buffer::from_slice(vec![0; 640]);
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+        done.send(pushing.push(buffer)).unwrap();
+    });
+    let flow = end.recv_timeout(std::time::Duration::from_secs(120)).expect("the buffer is taken in");
+    assert_eq!(flow, Ok(gst::FlowSuccess::Ok));
+    assert_eq!(*asked.lock().unwrap(), 1);
+    element.set_state(gst::State::Null).unwrap();
+}
+
+fn audio_caps() -> gst::Caps {
+    gst::Caps::builder("audio/x-raw")
+        .field("format", "S16LE")
+        .field("rate", 16_000)
+        .field("channels", 1)
+        .field("layout", "interleaved")
+        .build()
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The program as a user starts it: what it prints, what it writes, what it ends with.
 
+mod bad_input;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -39,14 +41,23 @@ impl Desk {
         self.command(&all).output().expect("runs")
     }
 
+    /// The sentence with which it fails, with that exit code.
     fn fails(&self, code: i32, args: &[&str]) -> String {
-        let output = self.chapters(args);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
-        assert!(!stderr.contains("panicked"), "{stderr}");
-        assert_eq!(stderr.trim().lines().count(), 1, "one sentence: {stderr}");
-        stderr
+        sentence(code, args, &self.chapters(args))
     }
+
+    /// The same for a whole command line.
+    fn ends(&self, code: i32, args: &[&str]) -> String {
+        sentence(code, args, &self.command(args).output().expect("runs"))
+    }
+}
+
+fn sentence(code: i32, args: &[&str], output: &Output) -> String {
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert_eq!(stderr.trim().lines().count(), 1, "one sentence: {stderr}");
+    stderr
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -180,60 +191,4 @@ fn a_silent_video_is_watched_to_its_end() {
     ));
     let output = desk.chapters(&["silent.mkv"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-}
-
-#[test]
-fn what_is_no_input_has_its_own_exit_code_and_one_sentence() {
-    let desk = Desk::new();
-    desk.file("notes.mp4", "this is no video, whatever its name says");
-    desk.file("latin.srt", b"1\n00:00:01,000 --> 00:00:02,000\ncaf\xe9\n");
-    desk.file("talk.srt", talk());
-    assert!(desk.fails(3, &["gone.mp4"]).contains("there is no file gone.mp4"));
-    assert!(desk.fails(3, &["notes.mp4"]).contains("notes.mp4"));
-    assert!(desk.fails(3, &["latin.srt"]).contains("not UTF-8"));
-    assert!(desk.fails(3, &["warez://host/file"]).contains("warez://"));
-    assert!(desk.fails(2, &["talk.srt", "--transcript", "talk.srt"]).contains("a transcript already"));
-    assert!(desk.fails(2, &["talk.srt", "-o", "chapters"]).contains("--format"));
-    assert!(desk.fails(6, &["talk.srt", "-o", "no/such/dir/x.vtt"]).contains("no/such/dir/x.vtt"));
-    assert!(desk.fails(6, &["talk.srt", "--json", "no/such/dir/x"]).contains("no/such/dir/x"));
-}
-
-#[test]
-fn a_picture_of_sound_alone_is_refused_when_sound_is_not_to_be_listened_to() {
-    let desk = Desk::new();
-    let audio = desk.path("beep.wav");
-    make(&format!("audiotestsrc num-buffers=10 ! wavenc ! filesink location={}", audio.display()));
-    assert!(desk.fails(3, &["beep.wav", "--no-speech"]).contains("has no picture"));
-    // Listening needs the speech model, which this desk lacks.
-    assert!(desk.fails(4, &["beep.wav"]).contains("streamgist model pull whisper-base"));
-}
-
-#[test]
-fn a_camera_that_refuses_is_named_without_its_password() {
-    let desk = Desk::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("port").port();
-    let said = desk.fails(3, &[&format!("rtsp://admin:hunter2@127.0.0.1:{port}/cam")]);
-    assert!(said.contains(&format!("rtsp://127.0.0.1:{port}/cam")), "{said}");
-    assert!(!said.contains("hunter2") && !said.contains("admin"), "{said}");
-}
-
-#[test]
-fn a_model_that_is_not_there_is_said_with_the_command_that_fetches_it() {
-    let desk = Desk::new();
-    desk.file("talk.srt", talk());
-    let ends = |args: &[&str]| {
-        let output = desk.command(args).output().expect("runs");
-        (output.status.code(), text(&output.stderr))
-    };
-    let (code, said) = ends(&["chapters", "talk.srt"]);
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("streamgist model pull qwen2.5-coder-1.5b"), "{said}");
-    let (code, said) = ends(&["chapters", "talk.srt", "--model", "./gone.gguf"]);
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("gone.gguf"), "{said}");
-    desk.file("cut.gguf", b"GGUF\x03\0\0\0");
-    let (code, said) = ends(&["chapters", "talk.srt", "--model", "cut.gguf"]);
-    assert_eq!(code, Some(4), "{said}");
-    let (code, said) = ends(&["model", "verify", "whisper-base"]);
-    assert_eq!(code, Some(4), "{said}");
 }
