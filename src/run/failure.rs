@@ -76,9 +76,6 @@ fn blame(error: &glib::Error) -> Class {
         Class::Model
     } else if error.matches(gst::LibraryError::Settings) {
         Class::Usage
-    } else if error.matches(gst::LibraryError::Failed) && !error.message().contains("this is a bug") {
-        // A model that could not be loaded, from an element that does not tell it from its own failures by the code.
-        Class::Model
     } else {
         Class::Pipeline
     }

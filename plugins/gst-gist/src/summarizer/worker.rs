@@ -68,26 +68,29 @@ pub(super) fn spawn(worker: Worker) -> std::io::Result<std::thread::JoinHandle<(
         let (intake, report, element) =
             (Arc::clone(&worker.intake), Arc::clone(&worker.report), worker.element.clone());
         let outcome = catch_unwind(AssertUnwindSafe(|| worker.run()));
-        let failure = match outcome {
+        let (failure, broke) = match outcome {
             Ok(Ok(())) => return,
-            Ok(Err(message)) => message,
+            Ok(Err(message)) => (message, false),
             Err(panic) => {
                 let what = panic.downcast_ref::<String>().cloned();
                 let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-                format!(
-                    "the summarizer broke down ({}); this is a bug, please report it",
-                    what.unwrap_or_default()
-                )
+                let what = what.unwrap_or_default();
+                (format!("the summarizer broke down ({what}); this is a bug, please report it"), true)
             }
         };
         report.state("failed");
-        // Video goes on without us.
-        intake.give_up();
+        // The reason first: who waits for the worker ends the stream once it has given up.
         if let Some(element) = element.upgrade() {
             let message = gst::message::Progress::builder(gst::ProgressType::Error, "gist-load", &failure);
             let _ = element.post_message(message.src(&element).build());
-            gst::element_error!(element, gst::LibraryError::Failed, ("{failure}"));
+            if broke {
+                gst::element_error!(element, gst::LibraryError::Failed, ("{failure}"));
+            } else {
+                gst::element_error!(element, gst::ResourceError::OpenRead, ("{failure}"));
+            }
         }
+        // Video goes on without us.
+        intake.give_up();
     })
 }
 

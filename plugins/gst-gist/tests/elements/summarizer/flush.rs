@@ -21,10 +21,13 @@ fn a_seek_without_flush_ends_the_chapter() {
     assert_eq!((closed[1]["running-time"].as_u64(), closed[1]["start"].as_f64()), (Some(3 * S), Some(60.0)));
 }
 
-/// The bell rings in the middle of a delivery: two events are ready, and the stream is flushed between them.
+/// The stream is flushed in the middle of a delivery: several chapters have opened at once, one of them is told.
 #[test]
 fn results_of_a_stream_that_was_flushed_stay_away() {
-    let mut rig = Rig::new("");
+    let mut rig = Rig::with("", |element| {
+        element.set_property("min-chapter-duration", 0u64);
+        element.set_property("max-chapter-duration", 2 * S);
+    });
     let (at_the_gate, arrived) = mpsc::channel();
     let (open, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
@@ -36,11 +39,12 @@ fn results_of_a_stream_that_was_flushed_stay_away() {
         }
         gst::BusSyncReply::Pass
     });
-    rig.say(0, S, "old words");
-    rig.frame(2 * S).unwrap();
+    rig.frame(0).unwrap();
+    for second in 0..10 {
+        rig.say(second * S, (second + 1) * S, "old words");
+    }
     rig.text.push_event(gst::event::Eos::new());
-    until("the words are read", || rig.stat("tokens-appended") > 0);
-    rig.element.emit_by_name::<()>("split-now", &[&Some("Old title")]);
+    rig.frame(50 * S).unwrap();
     arrived.recv_timeout(WATCHDOG).expect("the second chapter opens");
     rig.flush();
     open.send(()).unwrap();
@@ -48,7 +52,8 @@ fn results_of_a_stream_that_was_flushed_stay_away() {
     rig.video.push_event(gst::event::Eos::new());
     let closed = rig.closed();
     assert_eq!(closed.len(), 1, "{closed:#?}");
-    assert_eq!((closed[0]["index"].as_u64(), closed[0]["running-time"].as_u64()), (Some(2), Some(0)));
+    assert!(closed[0]["index"].as_u64() > Some(2), "more chapters had opened: {closed:#?}");
+    assert_eq!(closed[0]["running-time"], 0);
     let messages = std::iter::from_fn(|| rig.bus.pop()).filter_map(|message| {
         let structure = message.structure().filter(|s| s.has_field("sequence"))?;
         Some((structure.get("type").unwrap(), structure.get("sequence").unwrap()))

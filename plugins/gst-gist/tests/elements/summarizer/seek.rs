@@ -109,3 +109,41 @@ fn speech_alone_is_sought_by_who_reads_the_chapters() {
     assert_eq!((last["coverage"]["text-lines"].as_u64(), last["start"].as_f64()), (Some(2), Some(2.0)));
     pipeline.set_state(gst::State::Null).unwrap();
 }
+
+/// A paused pipeline is where it was sent when every sink has something of the new place, the one of chapters, too.
+#[test]
+fn a_seek_in_pause_comes_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (video, _) = talk(folder.path());
+    let pipeline = launch(&format!(
+        "filesrc location={} ! matroskademux name=d  d.video_0 ! vp8dec ! gistsummarizer name=g backend=mock ! fakesink \
+         g.chapters ! application/x-json ! fakesink",
+        video.display(),
+    ));
+    reaches(&pipeline, gst::State::Paused);
+    pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(2)).unwrap();
+    reaches(&pipeline, gst::State::Paused);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// A pipeline sends a seek to each of its sinks; whoever brings text may not know it for the same.
+#[test]
+fn a_seek_that_comes_twice_is_passed_on_once() {
+    let mut rig = Rig::new("");
+    let mut chapters = rig.chapters();
+    let start = (gst::SeekType::Set, gst::ClockTime::SECOND);
+    let stop = (gst::SeekType::None, gst::ClockTime::NONE);
+    let seek = || gst::event::Seek::new(1.0, gst::SeekFlags::FLUSH, start.0, start.1, stop.0, stop.1);
+    let mut arrived = |seeks: [gst::Event; 2]| {
+        let [first, second] = seeks;
+        chapters.push_upstream_event(first);
+        rig.video.push_upstream_event(second);
+        [&mut rig.video, &mut rig.text].map(|harness| {
+            let events = std::iter::from_fn(|| harness.try_pull_upstream_event());
+            events.filter(|event| event.type_() == gst::EventType::Seek).count()
+        })
+    };
+    let once = seek();
+    assert_eq!(arrived([once.clone(), once]), [1, 1]);
+    assert_eq!(arrived([seek(), seek()]), [2, 2]);
+}
