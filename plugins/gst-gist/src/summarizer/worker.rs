@@ -21,6 +21,8 @@ use super::settings::Settings;
 
 /// Steps of writing between two observations of a live stream.
 const STEPS_BETWEEN: usize = 8;
+/// When a live stream waits for longer than this, one step has to do, until it is caught up with.
+const BEHIND: u64 = 2 * gst::ClockTime::SECOND.nseconds();
 /// How often the `chapters` pad is told that nothing happened.
 const GAP_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
 
@@ -308,7 +310,8 @@ impl Worker {
         let drops = self.intake.drops();
         for step in 0.. {
             self.deliver(live);
-            let enough = drops && step >= STEPS_BETWEEN;
+            let behind = || self.intake.counters().queue_time > BEHIND;
+            let enough = drops && (step >= STEPS_BETWEEN || (step >= 1 && behind()));
             if enough || self.intake.interrupted() || !live.session.work(position) {
                 break;
             }
