@@ -75,7 +75,7 @@ impl Watcher {
     /// The same path as a pipeline's: the model holds the words, is asked, and writes.
     fn session(&self, model: Arc<dyn Model>, item: &Item) -> anyhow::Result<Watched> {
         let identity = Identity { session: item.id.clone(), ..Identity::default() };
-        let sizes = Sizes { context_length: 0, memory_length: 4096 };
+        let sizes = Sizes { context_length: 0, memory_length: 4096, ..Sizes::default() };
         let mut session = Session::new(model, identity, self.config.clone(), sizes)?;
         let mut watched = Watched::default();
         session.begin(0);

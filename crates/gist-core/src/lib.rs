@@ -7,6 +7,7 @@
 //! # Layout
 //!
 //! * [`observation`]: what was seen, heard or noted, and when
+//! * [`picture`]: pictures for models that see
 //! * [`reorder`]: the buffer that brings frames and late text into running-time order
 //! * [`model`]: the one small trait a language model has to fill
 //! * [`boundary`]: where a chapter ends
@@ -25,6 +26,7 @@ pub mod export;
 pub mod mock;
 pub mod model;
 pub mod observation;
+pub mod picture;
 pub mod prompt;
 pub mod reorder;
 pub mod session;

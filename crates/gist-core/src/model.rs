@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::picture::{Gate, Pair, Seen};
+
 /// Names a window segment: 0, 1, 2, … in the order of [`Context::append`], never reused, not even after a reset.
 pub type SegmentId = u64;
 
@@ -28,15 +30,17 @@ pub enum ModelError {
     Backend(String),
 }
 
-/// Sizes of a context, all in tokens.
-#[derive(Clone, Debug)]
+/// What a context is opened with.
+#[derive(Clone, Debug, Default)]
 pub struct ContextConfig {
     /// System prompt, kept for ever at the front.
     pub system: String,
-    /// Everything together: pinned, memory and window.
+    /// Everything together in tokens: pinned, memory and window.
     pub context_length: usize,
-    /// At most this much of it for the texts of closed chapters.
+    /// At most this many tokens of it for the texts of closed chapters.
     pub memory_length: usize,
+    /// A model that sees scales pictures down to at most this many pixels; 0 for its own choice.
+    pub max_pixels: usize,
 }
 
 /// How full a context is.
@@ -94,12 +98,30 @@ pub enum Step {
     },
 }
 
+/// Which questions a model was trained to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Any, as the prompts put them.
+    #[default]
+    Instruct,
+    /// Only `at T seconds?`, after pictures with stamps and without a system prompt: the title shown then.
+    Titles,
+}
+
 /// A loaded model.
 pub trait Model: Send + Sync {
     /// The name chapters carry in their `model` field.
     fn name(&self) -> &str;
     /// The longest context the model was trained for, in tokens.
     fn max_context(&self) -> usize;
+    /// Whether it sees pictures; one that does not is given the text on them.
+    fn sees(&self) -> bool {
+        false
+    }
+    /// Which questions it can be asked.
+    fn dialect(&self) -> Dialect {
+        Dialect::Instruct
+    }
     /// Opens a rolling context and encodes the system prompt into it.
     ///
     /// # Errors
@@ -114,6 +136,21 @@ pub trait Context: Send {
     /// # Errors
     /// When the text alone is larger than the window; the context is then unchanged.
     fn append(&mut self, text: &str) -> Result<SegmentId, ModelError>;
+    /// Encodes a pair of pictures at the end of the window behind `label` (may be empty) and the time stamp
+    /// `seconds`, evicting as [`Context::append`] does.
+    ///
+    /// # Errors
+    /// When the model does not see, when the pair is malformed, or when it alone is larger than the window.
+    fn append_pair(
+        &mut self,
+        label: &str,
+        pair: &Pair,
+        seconds: f64,
+        gate: Gate,
+    ) -> Result<Seen, ModelError> {
+        let _ = (label, pair, seconds, gate);
+        Err(ModelError::Backend("this model does not see pictures".into()))
+    }
     /// Encodes the text of a closed chapter into the memory region, evicting the oldest such texts until it fits.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ pub enum Source {
     Speech,
     /// Read off the picture. The picture changed and settled at `span.start`.
     Screen,
+    /// A picture, for a model that sees; it has no text. The picture changed at `span.start`.
+    Picture,
     /// The user's own note.
     Note,
 }
@@ -20,7 +22,7 @@ pub struct Observation {
     pub source: Source,
     /// When, in running-time nanoseconds. The end of a screen text is when it was last known to be shown.
     pub span: Span,
-    /// The text, one or more lines, never empty.
+    /// The text, one or more lines; empty for pictures alone.
     pub text: String,
     /// A new speaker begins here (captions mark it with `>>`, `-` or a name).
     pub turn: bool,

@@ -26,6 +26,7 @@ pub fn line(segment: SegmentId, observation: &Observation) -> String {
     let mark = match observation.source {
         Source::Speech => "",
         Source::Screen => "screen: ",
+        Source::Picture => "picture: ",
         Source::Note => "note: ",
     };
     let text = flat(&observation.text);
@@ -45,6 +46,26 @@ pub fn probe(segment: SegmentId) -> String {
         "Compare what is said before line [{segment}] with what is said from line [{segment}] on. Does the speaker move \
          on to a different topic at line [{segment}]? Answer yes or no."
     )
+}
+
+/// The question of the boundary probe where a picture changed and nobody speaks.
+pub fn probe_picture(segment: SegmentId) -> String {
+    format!(
+        "Compare the pictures before [{segment}] with those from [{segment}] on. Does a different topic or scene begin \
+         at [{segment}]? Answer yes or no."
+    )
+}
+
+/// The question for a model that only names titles; `stamp` is the time of a picture in seconds.
+pub fn title_at(stamp: f64) -> String {
+    format!("at {stamp:.1} seconds?")
+}
+
+/// The schema of its answer, without blanks, as such models were trained.
+pub fn title_schema() -> Value {
+    let mut schema = object(json!({"title": {"type": "string", "minLength": 1, "maxLength": 80}}));
+    schema["x-guidance"] = json!({"whitespace_flexible": false, "item_separator": ",", "key_separator": ":"});
+    schema
 }
 
 /// What a chapter is written from.

@@ -133,7 +133,7 @@ fn a_session_emits_what_the_schema_demands() {
     for fail in [None, Some("out of memory".to_owned())] {
         let model = Arc::new(Mock::new(Script { fail, ..Script::default() }));
         let identity = Identity { stream: "hall".into(), session: "0123456789".into(), first_index: 0 };
-        let sizes = Sizes { context_length: 4_096, memory_length: 512 };
+        let sizes = Sizes { context_length: 4_096, memory_length: 512, ..Sizes::default() };
         let mut session = Session::new(model, identity, Config::default(), sizes).expect("a session");
         for (n, text) in (0..4).zip(["one", "two", "three", "four"]) {
             let span = Span::new(n * 10 * SECOND, (n * 10 + 5) * SECOND);

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use gist_core::model::{
-    Context, ContextConfig, Generation, Model, ModelError, Request, SegmentId, Usage, View,
+    Context, ContextConfig, Dialect, Generation, Model, ModelError, Request, SegmentId, Usage, View,
 };
+use gist_core::picture::{Gate, Pair, Seen};
 
-use crate::decoder::CHUNK;
+use crate::decoder::{CHUNK, Want};
 use crate::generation::Answer;
-use crate::kv::{Cache, Target};
+use crate::kv::{Cache, Layout, SinkPositions, Target};
 use crate::model::{Engine, QwenModel};
 use crate::rolling::{RollingContext, SCRATCH_TOKENS};
+use crate::sequence::Sequence;
+use crate::sight::{Sight, Sighted};
 
 impl Model for QwenModel {
     fn name(&self) -> &str {
@@ -19,6 +22,14 @@ impl Model for QwenModel {
 
     fn max_context(&self) -> usize {
         self.config().max_context
+    }
+
+    fn sees(&self) -> bool {
+        self.engine.eyes.is_some()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     fn open(&self, config: ContextConfig) -> Result<Box<dyn Context>, ModelError> {
@@ -43,16 +54,26 @@ impl QwenModel {
         let capacity = config.context_length.min(max.saturating_sub(SCRATCH_TOKENS));
         let tokenizer = &self.engine.tokenizer;
         let special = tokenizer.special();
-        let mut pinned = vec![special.im_start];
-        pinned.extend(tokenizer.encode(&format!("system\n{}", config.system)));
-        pinned.push(special.im_end);
-        pinned.extend(tokenizer.encode("\n"));
+        let mut pinned = Vec::new();
+        if !config.system.is_empty() {
+            pinned.push(special.im_start);
+            pinned.extend(tokenizer.encode(&format!("system\n{}", config.system)));
+            pinned.push(special.im_end);
+            pinned.extend(tokenizer.encode("\n"));
+        }
         pinned.push(special.im_start);
         pinned.extend(tokenizer.encode("user\n"));
         let engine = self.engine.clone();
-        let layout = engine.decoder.layout(engine.kv_type);
-        let rolling = RollingContext::new(&*engine, layout, &pinned, capacity, config.memory_length)?;
-        Ok(QwenContext { engine, rolling })
+        let layout = Layout::of(engine.decoder.config(), engine.kv_type);
+        let rolling = RollingContext::new(
+            &*engine,
+            layout,
+            SinkPositions::Moving,
+            &Sequence::text(&pinned),
+            capacity,
+            config.memory_length,
+        )?;
+        Ok(QwenContext { engine, rolling, sight: Sight::new(config.max_pixels) })
     }
 }
 
@@ -60,6 +81,7 @@ impl QwenModel {
 pub struct QwenContext {
     engine: Arc<Engine>,
     rolling: RollingContext,
+    sight: Sight,
 }
 
 impl QwenContext {
@@ -75,12 +97,24 @@ impl QwenContext {
     pub fn logits(&self, view: &View, question: &str) -> Result<Vec<f32>, ModelError> {
         let (mut fork, tokens) = self.ask(view, question, 0)?;
         let mut logits = Vec::new();
+        let tokens = Sequence::text(&tokens);
         let mut chunks = tokens.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
-            let last = chunks.peek().is_none();
-            self.engine.chunk(chunk, &mut fork, Target::Window, last.then_some(&mut logits));
+            let want = if chunks.peek().is_none() { Want::Logits(&mut logits) } else { Want::Encoding };
+            self.engine.chunk(&chunk, &mut fork, Target::Window, want);
         }
         Ok(logits)
+    }
+
+    /// Appends tokens that were made elsewhere.
+    pub(crate) fn append_sequence(&mut self, sequence: &Sequence) -> Result<SegmentId, ModelError> {
+        self.rolling.append(&*self.engine, sequence)
+    }
+
+    /// Starts an answer, with its type kept.
+    pub(crate) fn answer(&self, request: &Request) -> Result<Answer, ModelError> {
+        let (fork, tokens) = self.ask(&request.view, &request.prompt, request.max_tokens)?;
+        Answer::new(self.engine.clone(), fork, tokens, request)
     }
 
     /// A fork of what is in view and the tokens of the question, with room for `answer` tokens more.
@@ -92,6 +126,12 @@ impl QwenContext {
         tokens.extend(tokenizer.encode("\n"));
         tokens.push(special.im_start);
         tokens.extend(tokenizer.encode("assistant\n"));
+        if self.engine.end_of_thought.is_some()
+            && let Some(think) = tokenizer.special_id("<think>")
+        {
+            tokens.push(think);
+            tokens.extend(tokenizer.encode("\n"));
+        }
         let fork = self.rolling.fork(view);
         let (needed, capacity) = (tokens.len() + answer, self.rolling.room(&fork));
         if needed > capacity {
@@ -104,12 +144,28 @@ impl QwenContext {
 impl Context for QwenContext {
     fn append(&mut self, text: &str) -> Result<SegmentId, ModelError> {
         let tokens = self.engine.tokenizer.encode(text);
-        self.rolling.append(&*self.engine, &tokens)
+        self.rolling.append(&*self.engine, &Sequence::text(&tokens))
+    }
+
+    fn append_pair(
+        &mut self,
+        label: &str,
+        pair: &Pair,
+        seconds: f64,
+        gate: Gate,
+    ) -> Result<Seen, ModelError> {
+        match self.sight.see(&self.engine, label, pair, seconds, gate)? {
+            Some(Sighted { segment, changed }) => {
+                let segment = self.rolling.append(&*self.engine, &segment)?;
+                Ok(Seen::Segment { segment, changed })
+            }
+            None => Ok(Seen::Unchanged),
+        }
     }
 
     fn remember(&mut self, text: &str) -> Result<(), ModelError> {
         let tokens = self.engine.tokenizer.encode(text);
-        self.rolling.remember(&*self.engine, &tokens)
+        self.rolling.remember(&*self.engine, &Sequence::text(&tokens))
     }
 
     fn yes_probability(&mut self, view: &View, question: &str) -> Result<f32, ModelError> {
@@ -131,12 +187,12 @@ impl Context for QwenContext {
     }
 
     fn generate(&mut self, request: Request) -> Result<Box<dyn Generation>, ModelError> {
-        let (fork, tokens) = self.ask(&request.view, &request.prompt, request.max_tokens)?;
-        Ok(Box::new(Answer::new(self.engine.clone(), fork, tokens, &request)?))
+        Ok(Box::new(self.answer(&request)?))
     }
 
     fn reset(&mut self) {
         self.rolling.reset();
+        self.sight.reset();
     }
 
     fn usage(&self) -> Usage {

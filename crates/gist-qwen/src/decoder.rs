@@ -1,34 +1,21 @@
-//! The decoder: RMS norm, grouped-query attention with rotary positions, SwiGLU; f32 activations in plain slices.
+//! The decoder: RMS norm, grouped-query attention with rotary positions, SwiGLU or a mixture of experts, DeepStack;
+//! f32 activations in plain slices. What differs between families is a switch in [`Config`].
 
 use std::sync::Arc;
-
-use candle_core::quantized::QTensor;
-use rayon::prelude::*;
 
 use crate::attention::{Queries, attend};
 use crate::config::Config;
 use crate::error::LoadError;
-use crate::gguf::Gguf;
-use crate::kernels::PackedMatrix;
-use crate::kv::{Cache, KvType, Layout, Part, Target};
-use crate::linear::{Linear, Reference};
+use crate::experts::{FeedForward, Inner, Routes};
+use crate::kv::{Cache, Part, Target};
+use crate::linear::{Matrix, matrix};
 use crate::math;
 use crate::rope::Rope;
+use crate::sequence::Chunk;
+use crate::weights::Weights;
 
 /// Tokens that are computed at once; intake and answers take turns after each such chunk.
 pub const CHUNK: usize = 64;
-
-/// Which implementation multiplies the matrices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kernels {
-    /// Packed weights and own kernels where the CPU and the type of a matrix allow, candle for the rest.
-    #[default]
-    Fast,
-    /// candle throughout: slower, and what the fast kernels are compared with.
-    Reference,
-}
-
-type Matrix = Arc<dyn Linear>;
 
 struct Projection {
     matrix: Matrix,
@@ -49,11 +36,11 @@ struct Layer {
     query: Projection,
     key: Projection,
     value: Projection,
+    /// Norms of queries and keys per head, where the family has them.
+    head_norms: Option<[Vec<f32>; 2]>,
     output: Matrix,
     feed_norm: Vec<f32>,
-    gate: Matrix,
-    up: Matrix,
-    down: Matrix,
+    feed_forward: FeedForward,
 }
 
 /// The weights of a decoder.
@@ -67,6 +54,27 @@ pub(crate) struct Decoder {
     head: Matrix,
 }
 
+/// Sees a named intermediate result, row-major.
+pub(crate) type Tap<'a> = &'a mut (dyn FnMut(&str, &[f32]) + Send);
+
+/// What is wanted of a chunk besides its keys and values.
+pub(crate) enum Want<'a> {
+    /// Nothing: the work behind the last layer's keys and values is left out.
+    Encoding,
+    /// The logits of the last token.
+    Logits(&'a mut Vec<f32>),
+    /// Every intermediate result, by the names of the parity fixtures, and the logits of all tokens.
+    Everything(Tap<'a>),
+}
+
+impl Want<'_> {
+    fn tell(&mut self, name: impl FnOnce() -> String, values: &[f32]) {
+        if let Want::Everything(tap) = self {
+            tap(&name(), values);
+        }
+    }
+}
+
 /// Activations of one chunk, kept from chunk to chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -77,15 +85,15 @@ pub(crate) struct Scratch {
     rotated: Vec<Vec<f32>>,
     attended: Vec<f32>,
     projected: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    inner: Inner,
 }
 
 impl Scratch {
     /// Bytes for a chunk of `rows` tokens, logits and attention blocks of two threads included.
     pub(crate) fn bytes(config: &Config, rows: usize) -> u64 {
         let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let activations = 3 * config.hidden + 6 * q + 2 * kv + 2 * config.intermediate;
+        let intermediate = config.experts.map_or(config.intermediate, |e| e.intermediate);
+        let activations = 3 * config.hidden + 6 * q + 2 * kv + 2 * intermediate;
         let scores = 256 * config.group();
         (4 * (rows * (activations + 2 * scores) + config.vocab)) as u64
     }
@@ -99,36 +107,33 @@ fn resize(x: &mut Vec<f32>, n: usize) -> &mut [f32] {
 impl Decoder {
     /// Reads the weights; `progress` gets 0 to 1.
     pub(crate) fn read(
-        file: &Gguf,
+        file: &dyn Weights,
         config: Config,
-        kernels: Kernels,
         progress: &mut (dyn FnMut(f32) + Send),
     ) -> Result<Self, LoadError> {
-        let Config { hidden, intermediate, vocab, head_dim, .. } = config;
+        let Config { hidden, vocab, head_dim, .. } = config;
         let (q, kv) = (config.heads * head_dim, config.kv_heads * head_dim);
-        let matrix = |name: &str, outputs, inputs| {
-            linear(file.tensor(&format!("{name}.weight"), &[outputs, inputs])?, kernels)
-                .map_err(|e| file.invalid(format!("tensor {name}: {e}")))
-        };
+        let matrix = |name: &str, outputs, inputs| matrix(file, &format!("{name}.weight"), outputs, inputs);
         let projection = |name: &str, outputs| {
             let bias = config.qkv_bias.then(|| file.vector(&format!("{name}.bias"), outputs)).transpose()?;
             Ok(Projection { matrix: matrix(name, outputs, hidden)?, bias })
         };
+        let head_norm = |name: &str| file.vector(&format!("{name}.weight"), head_dim);
         // The head is about as large as three layers.
         let steps = (config.layers + 3) as f32;
         let layers = (0..config.layers)
             .map(|i| {
                 let name = |part: &str| format!("blk.{i}.{part}");
+                let norms = || Ok([head_norm(&name("attn_q_norm"))?, head_norm(&name("attn_k_norm"))?]);
                 let layer = Layer {
                     attention_norm: file.vector(&name("attn_norm.weight"), hidden)?,
                     query: projection(&name("attn_q"), q)?,
                     key: projection(&name("attn_k"), kv)?,
                     value: projection(&name("attn_v"), kv)?,
+                    head_norms: config.qk_norm.then(norms).transpose()?,
                     output: matrix(&name("attn_output"), hidden, q)?,
                     feed_norm: file.vector(&name("ffn_norm.weight"), hidden)?,
-                    gate: matrix(&name("ffn_gate"), intermediate, hidden)?,
-                    up: matrix(&name("ffn_up"), intermediate, hidden)?,
-                    down: matrix(&name("ffn_down"), hidden, intermediate)?,
+                    feed_forward: FeedForward::read(file, &config, i)?,
                 };
                 progress((i + 1) as f32 / steps);
                 Ok(layer)
@@ -139,7 +144,7 @@ impl Decoder {
         let head = if tied { embedding.clone() } else { matrix("output", vocab, hidden)? };
         let norm = file.vector("output_norm.weight", hidden)?;
         progress(1.0);
-        let rope = Rope::new(config.rope_theta, head_dim);
+        let rope = Rope::of(&config);
         Ok(Self { rope, embedding, layers, norm, head, config })
     }
 
@@ -147,46 +152,42 @@ impl Decoder {
         &self.config
     }
 
-    /// The shape of a KV page of this model.
-    pub(crate) fn layout(&self, kv_type: KvType) -> Layout {
-        let Config { layers, kv_heads, head_dim, .. } = self.config;
-        Layout { layers, kv_heads, head_dim, kv_type }
-    }
-
     /// Bytes of the weights as held.
     pub(crate) fn bytes(&self) -> u64 {
-        let matrices = self.layers.iter().flat_map(|l| {
-            [&l.query.matrix, &l.key.matrix, &l.value.matrix, &l.output, &l.gate, &l.up, &l.down]
-        });
-        let sum: u64 = matrices.map(|m| m.bytes()).sum();
+        let layer = |l: &Layer| {
+            let attention = [&l.query.matrix, &l.key.matrix, &l.value.matrix, &l.output];
+            attention.iter().map(|m| m.bytes()).sum::<u64>() + l.feed_forward.bytes()
+        };
+        let sum: u64 = self.layers.iter().map(layer).sum();
         let embedding = if Arc::ptr_eq(&self.embedding, &self.head) { 0 } else { self.embedding.bytes() };
         sum + self.head.bytes() + embedding
     }
 
-    /// Encodes `tokens` (at most [`CHUNK`]) behind what `cache` holds of `target`. With `logits` set, it receives the
-    /// logits of the last token.
+    /// Encodes a chunk (at most [`CHUNK`] tokens) behind what `cache` holds of `target`.
     pub(crate) fn forward(
         &self,
-        tokens: &[u32],
+        chunk: &Chunk<'_>,
         cache: &mut Cache,
         target: Target,
         scratch: &mut Scratch,
-        logits: Option<&mut Vec<f32>>,
+        mut want: Want<'_>,
     ) {
-        let Config { heads, kv_heads, head_dim, hidden, intermediate, .. } = self.config;
-        let (rows, rms_eps) = (tokens.len(), self.config.rms_eps);
-        let mut x = vec![0.0; rows * hidden];
-        for (token, x) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
-            self.embedding.row(*token as usize, x);
-        }
+        let Config { heads, kv_heads, head_dim, hidden, rms_eps, .. } = self.config;
+        let rows = chunk.ids().len();
+        let mut x = self.embed(chunk);
+        want.tell(|| "text.inputs_embeds".into(), &x);
 
         cache.region_mut(target).reserve(rows);
         let first = cache.region(target).positions().end;
-        let positions = first..first + rows as i64;
+        let own = self.rope.at(chunk.positions(first));
+        if let Want::Everything(tap) = &mut want {
+            let (cos, sin) = own.tables();
+            tap("text.rope_cos", cos);
+            tap("text.rope_sin", sin);
+        }
         let shifts: Vec<i64> = cache.sections(target).iter().map(|s| s.shift).collect();
-        let rotations: Vec<_> =
-            shifts.iter().map(|shift| self.rope.at(positions.clone().map(|p| p - shift))).collect();
-        let own = self.rope.at(positions);
+        // A region moved on by `shift` is seen from `shift` positions further back.
+        let shifted: Vec<_> = shifts.iter().map(|s| (*s != 0).then(|| self.rope.shifted(&own, -s))).collect();
         scratch.rotated.resize_with(shifts.len().max(scratch.rotated.len()), Vec::new);
 
         for (i, layer) in self.layers.iter().enumerate() {
@@ -196,20 +197,28 @@ impl Decoder {
             let value = resize(&mut scratch.value, rows * kv_heads * head_dim);
             layer.key.forward(normed, rows, key);
             layer.value.forward(normed, rows, value);
+            if let Some([_, norm]) = &layer.head_norms {
+                math::rms_norm_in_place(key, norm, rms_eps);
+            }
             own.apply(key, kv_heads, head_dim);
             cache.region_mut(target).write(i, Part::Key, key);
             cache.region_mut(target).write(i, Part::Value, value);
-            if i + 1 == self.layers.len() && logits.is_none() {
+            want.tell(|| format!("kv.layer{i}.k"), key);
+            want.tell(|| format!("kv.layer{i}.v"), value);
+            if i + 1 == self.layers.len() && matches!(want, Want::Encoding) {
                 // Nobody reads what comes out of the last layer.
                 break;
             }
 
             let query = resize(&mut scratch.query, rows * heads * head_dim);
             layer.query.forward(normed, rows, query);
-            for (rotated, rotation) in scratch.rotated.iter_mut().zip(&rotations) {
+            if let Some([norm, _]) = &layer.head_norms {
+                math::rms_norm_in_place(query, norm, rms_eps);
+            }
+            for (rotated, shifted) in scratch.rotated.iter_mut().zip(&shifted) {
                 rotated.clear();
                 rotated.extend_from_slice(query);
-                rotation.apply(rotated, heads, head_dim);
+                shifted.as_ref().unwrap_or(&own).apply(rotated, heads, head_dim);
             }
             let rotated: Vec<&[f32]> = scratch.rotated[..shifts.len()].iter().map(Vec::as_slice).collect();
             let attended = resize(&mut scratch.attended, rows * heads * head_dim);
@@ -220,30 +229,61 @@ impl Decoder {
             math::add(&mut x, projected);
 
             math::rms_norm(&x, &layer.feed_norm, rms_eps, normed);
-            let gate = resize(&mut scratch.gate, rows * intermediate);
-            let up = resize(&mut scratch.up, rows * intermediate);
-            layer.gate.forward(normed, rows, gate);
-            layer.up.forward(normed, rows, up);
-            gate.par_chunks_mut(1 << 14).zip(up.par_chunks(1 << 14)).for_each(|(g, u)| math::silu_mul(g, u));
-            layer.down.forward(gate, rows, projected);
+            layer.feed_forward.forward(normed, rows, &mut scratch.inner, projected, |scores, routes| {
+                tell_routes(&mut want, i, scores, routes);
+            });
             math::add(&mut x, projected);
+            want.tell(|| format!("text.layer{i}.out"), &x);
+            if i < self.config.deepstack_layers {
+                chunk.for_visuals(|row, pair, token| {
+                    if let Some(rows) = pair.deepstack.get(i) {
+                        math::add(&mut x[row * hidden..][..hidden], &rows[token * hidden..][..hidden]);
+                    }
+                });
+            }
+            want.tell(|| format!("text.layer{i}.residual"), &x);
         }
-        if let Some(logits) = logits {
-            let normed = resize(&mut scratch.normed, hidden);
-            math::rms_norm(&x[(rows - 1) * hidden..], &self.norm, rms_eps, normed);
-            logits.resize(self.config.vocab, 0.0);
-            self.head.forward(normed, 1, logits);
+        self.finish(&x, rows, scratch, want);
+        let times = chunk.positions(first).map(|p| p[0]);
+        cache.region_mut(target).commit(times, first + chunk.advance());
+    }
+
+    /// The rows the first layer gets, `[rows, hidden]`: embeddings, and what the vision tower made of pictures.
+    fn embed(&self, chunk: &Chunk<'_>) -> Vec<f32> {
+        let hidden = self.config.hidden;
+        let mut x = vec![0.0; chunk.ids().len() * hidden];
+        for (token, x) in chunk.ids().iter().zip(x.chunks_exact_mut(hidden)) {
+            self.embedding.row(*token as usize, x);
         }
-        cache.region_mut(target).commit(rows);
+        chunk.for_visuals(|row, pair, token| {
+            x[row * hidden..][..hidden].copy_from_slice(&pair.rows[token * hidden..][..hidden]);
+        });
+        x
+    }
+
+    /// The last norm and the logits, of the rows that are wanted.
+    fn finish(&self, x: &[f32], rows: usize, scratch: &mut Scratch, mut want: Want<'_>) {
+        let Config { hidden, vocab, rms_eps, .. } = self.config;
+        let from = match want {
+            Want::Encoding => return,
+            Want::Logits(_) => rows - 1,
+            Want::Everything(_) => 0,
+        };
+        let normed = resize(&mut scratch.normed, (rows - from) * hidden);
+        math::rms_norm(&x[from * hidden..], &self.norm, rms_eps, normed);
+        want.tell(|| "text.final_norm".into(), normed);
+        let mut all = Vec::new();
+        let logits = if let Want::Logits(logits) = &mut want { &mut **logits } else { &mut all };
+        logits.resize((rows - from) * vocab, 0.0);
+        self.head.forward(normed, rows - from, logits);
+        want.tell(|| "text.logits".into(), &all);
     }
 }
 
-/// The matrix in the wanted implementation; candle's where the fast kernels do not know its type.
-fn linear(weight: QTensor, kernels: Kernels) -> candle_core::Result<Matrix> {
-    if kernels == Kernels::Fast
-        && let Some(packed) = PackedMatrix::pack(&weight)
-    {
-        return Ok(Arc::new(packed));
-    }
-    Ok(Arc::new(Reference::new(Arc::new(weight))?))
+/// Tells how a mixture of experts was routed, by the names of the parity fixtures.
+pub(crate) fn tell_routes(want: &mut Want<'_>, layer: usize, scores: &[f32], routes: &Routes) {
+    want.tell(|| format!("moe.layer{layer}.router_logits"), scores);
+    let column = |pick: fn(&(usize, f32)) -> f32| -> Vec<f32> { routes.iter().flatten().map(pick).collect() };
+    want.tell(|| format!("moe.layer{layer}.experts"), &column(|(e, _)| *e as f32));
+    want.tell(|| format!("moe.layer{layer}.weights"), &column(|(_, w)| *w));
 }

@@ -35,6 +35,47 @@ pub enum LoadError {
         /// What is wrong.
         what: String,
     },
+    /// The file is intact, but holds something that is not supported.
+    #[error("{path} cannot be used: {what}")]
+    Unsupported {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is not supported, and what to do.
+        what: String,
+    },
+    /// A folder without a checkpoint.
+    #[error("folder {0} holds no model: there is neither a config.json nor a GGUF file in it")]
+    NoModel(PathBuf),
+    /// A folder in which several files could be meant.
+    #[error("folder {path} holds {what}")]
+    Choose {
+        /// The folder.
+        path: PathBuf,
+        /// The candidates, and what to name.
+        what: String,
+    },
+    /// A vision part of another model.
+    #[error("{mmproj} does not belong to {path}: {what}")]
+    Pair {
+        /// The text model.
+        path: PathBuf,
+        /// The vision part.
+        mmproj: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// Weights quantised in a way that only GPUs compute with.
+    #[error(
+        "{path} holds {method} weights, which are not supported; take a GGUF file instead, one of {instead}"
+    )]
+    Quantized {
+        /// The folder.
+        path: PathBuf,
+        /// `gptq`, `awq`, ...
+        method: String,
+        /// A repository with GGUF files of this model.
+        instead: String,
+    },
     /// A model of another family.
     #[error("{path} holds a model of architecture `{found}`; supported: {supported}")]
     Architecture {

@@ -9,10 +9,11 @@ use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 use toktrie::SimpleVob;
 
-use crate::decoder::CHUNK;
+use crate::decoder::{CHUNK, Want};
 use crate::kv::{Cache, Target};
 use crate::model::Engine;
 use crate::sampling::{Sampler, penalise};
+use crate::sequence::Sequence;
 
 /// A [`Generation`] on a fork.
 pub(crate) struct Answer {
@@ -26,7 +27,12 @@ pub(crate) struct Answer {
     sampler: Sampler,
     answer: Vec<u32>,
     max_tokens: usize,
+    /// Of a model that thinks first: what it thought so far, until it comes to an end.
+    thought: Option<Vec<u32>>,
 }
+
+/// Tokens a model may think before it is made to answer.
+const THOUGHT_TOKENS: usize = 512;
 
 /// What may come next.
 enum Rules {
@@ -47,7 +53,9 @@ impl Answer {
             Some(schema) => Rules::Grammar(Box::new(grammar(&engine, schema)?)),
             None => Rules::Free(engine.text_tokens.clone()),
         };
+        let thought = engine.end_of_thought.map(|_| Vec::new());
         let mut answer = Self {
+            thought,
             engine,
             fork,
             pending: question.into(),
@@ -57,8 +65,33 @@ impl Answer {
             answer: Vec::new(),
             max_tokens: request.max_tokens,
         };
-        answer.fast_forward()?;
+        if answer.thought.is_none() {
+            answer.fast_forward()?;
+        }
         Ok(answer)
+    }
+
+    /// One more token of reasoning, which is free text and no part of the answer; then the answer begins.
+    fn think(&mut self, end: u32, mut thought: Vec<u32>) -> Result<(), ModelError> {
+        let tokenizer = &self.engine.tokenizer;
+        let mut allowed = self.engine.text_tokens.clone();
+        allowed.allow_token(end);
+        let token = self.sampler.sample(&self.logits, &allowed).ok_or_else(not_numbers)?;
+        if tokenizer.is_ordinary(token) && thought.len() < THOUGHT_TOKENS {
+            self.pending.push_back(token);
+            thought.push(token);
+            self.thought = Some(thought);
+            return Ok(());
+        }
+        tracing::debug!(reasoning = tokenizer.decode(&thought), "the model has thought");
+        self.pending.push_back(end);
+        self.pending.extend(tokenizer.encode("\n\n"));
+        self.fast_forward()
+    }
+
+    /// The text so far.
+    pub(crate) fn text(&self) -> String {
+        self.engine.tokenizer.decode(&self.answer)
     }
 
     /// Adds the tokens the grammar leaves no choice about; they are encoded in one go with what is pending.
@@ -96,7 +129,7 @@ impl Answer {
             }
         };
         let Some(token) = self.sampler.sample(&self.logits, allowed) else {
-            return Err(ModelError::Backend("the model computed values that are not numbers".into()));
+            return Err(not_numbers());
         };
         if !tokenizer.is_ordinary(token) {
             return Ok(true);
@@ -118,7 +151,7 @@ impl Answer {
     }
 
     fn finish(&self) -> Result<Step, ModelError> {
-        let text = self.engine.tokenizer.decode(&self.answer);
+        let text = self.text();
         if matches!(self.rules, Rules::Grammar(_)) {
             serde_json::from_str::<Value>(&text)
                 .map_err(|e| ModelError::Backend(format!("broken JSON: {e}")))?;
@@ -129,7 +162,11 @@ impl Answer {
 
 impl Generation for Answer {
     fn step(&mut self) -> Result<Step, ModelError> {
-        if self.pending.is_empty() && self.choose()? || self.is_complete() {
+        if self.pending.is_empty()
+            && let (Some(end), Some(thought)) = (self.engine.end_of_thought, self.thought.take())
+        {
+            self.think(end, thought)?;
+        } else if self.pending.is_empty() && self.choose()? || self.is_complete() {
             return self.finish();
         }
         // One step more than tokens: free text may still end here.
@@ -139,11 +176,16 @@ impl Generation for Answer {
         let n = self.pending.len().min(CHUNK);
         let chunk: Vec<u32> = self.pending.iter().take(n).copied().collect();
         let last = n == self.pending.len();
-        let logits = last.then_some(&mut self.logits);
-        self.engine.chunk(&chunk, &mut self.fork, Target::Window, logits);
+        let want = if last { Want::Logits(&mut self.logits) } else { Want::Encoding };
+        let chunk = Sequence::text(&chunk);
+        self.engine.chunk(&chunk.chunk(0..n), &mut self.fork, Target::Window, want);
         self.pending.drain(..n);
         Ok(Step::Running)
     }
+}
+
+fn not_numbers() -> ModelError {
+    ModelError::Backend("the model computed values that are not numbers".into())
 }
 
 /// A matcher for `schema`, written the way the model writes JSON: one space behind commas and colons, no free white
@@ -153,15 +195,16 @@ fn grammar(engine: &Engine, schema: &Value) -> Result<Matcher, ModelError> {
     let Value::Object(mut schema) = schema.clone() else {
         return Err(refused(&"it is not an object"));
     };
-    schema.insert(
-        "x-guidance".into(),
+    // A schema may bring its own, for a model that was trained on JSON without blanks.
+    let style = schema.entry("x-guidance");
+    style.or_insert_with(|| {
         json!({
             "whitespace_flexible": false,
             "item_separator": ", ",
             "key_separator": ": ",
             "json_allowed_escapes": "nt\\\"",
-        }),
-    );
+        })
+    });
     let parser = engine.grammars.create_parser(TopLevelGrammar::from_json_schema(schema.into()));
     let matcher = Matcher::new(parser);
     match matcher.get_error() {

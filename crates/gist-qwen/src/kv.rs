@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::Config;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -43,6 +44,12 @@ pub(crate) enum Part {
 }
 
 impl Layout {
+    /// The pages of a model.
+    pub(crate) fn of(config: &Config, kv_type: KvType) -> Self {
+        let Config { layers, kv_heads, head_dim, .. } = *config;
+        Self { layers, kv_heads, head_dim, kv_type }
+    }
+
     /// Bytes of one page.
     pub fn page_bytes(&self) -> u64 {
         let width = match self.kv_type {
@@ -132,7 +139,7 @@ impl Drop for Page {
     }
 }
 
-/// A run of tokens at consecutive positions: the pinned prompt, the memory texts, or the window.
+/// A run of tokens: the pinned prompt, the memory texts, or the window.
 ///
 /// Rows are counted from the first token of the first page; those before `start` are evicted or out of view.
 #[derive(Clone, Debug)]
@@ -141,13 +148,15 @@ pub(crate) struct Region {
     counter: Counter,
     pages: VecDeque<Arc<Page>>,
     rows: Range<usize>,
+    /// Position in time of each token held. Many tokens of a picture share one.
+    times: VecDeque<i64>,
     /// Position of the next token on this region's axis; explicit, since rows come and go.
     next: i64,
 }
 
 impl Region {
     pub(crate) fn new(layout: Layout, counter: Counter, next: i64) -> Self {
-        Self { layout, counter, pages: VecDeque::new(), rows: 0..0, next }
+        Self { layout, counter, pages: VecDeque::new(), rows: 0..0, times: VecDeque::new(), next }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -158,14 +167,16 @@ impl Region {
         self.rows.is_empty()
     }
 
-    /// Positions of the tokens held.
+    /// Where the tokens held stand: from the position of the oldest to that of the next one.
     pub(crate) fn positions(&self) -> Range<i64> {
-        self.next - self.rows.len() as i64..self.next
+        self.times.front().copied().unwrap_or(self.next)..self.next
     }
 
     /// Lets the oldest `n` tokens go.
     pub(crate) fn drop_front(&mut self, n: usize) {
-        self.rows.start += n.min(self.len());
+        let n = n.min(self.len());
+        self.rows.start += n;
+        self.times.drain(..n);
         while self.rows.start >= PAGE || (self.is_empty() && !self.pages.is_empty()) {
             self.pages.pop_front();
             self.rows.start = self.rows.start.saturating_sub(PAGE);
@@ -177,7 +188,10 @@ impl Region {
     pub(crate) fn truncate(&mut self, n: usize) {
         let cut = self.len().saturating_sub(n);
         self.rows.end -= cut;
-        self.next -= cut as i64;
+        if let Some(time) = self.times.get(n) {
+            self.next = *time;
+        }
+        self.times.truncate(n);
         self.pages.truncate(self.rows.end.div_ceil(PAGE));
     }
 
@@ -185,6 +199,7 @@ impl Region {
     pub(crate) fn clear(&mut self, next: i64) {
         self.pages.clear();
         self.rows = 0..0;
+        self.times.clear();
         self.next = next;
     }
 
@@ -209,10 +224,11 @@ impl Region {
         }
     }
 
-    /// Counts the `n` tokens written.
-    pub(crate) fn commit(&mut self, n: usize) {
-        self.rows.end += n;
-        self.next += n as i64;
+    /// Counts the tokens written, which stand at `times`; `next` is where the one after them will stand.
+    pub(crate) fn commit(&mut self, times: impl ExactSizeIterator<Item = i64>, next: i64) {
+        self.rows.end += times.len();
+        self.times.extend(times);
+        self.next = next;
     }
 
     /// Calls `f` with each page and the rows in it, for rows `range` counted from the oldest token held; `range` may
@@ -242,6 +258,7 @@ impl Region {
                 }
             }
         });
+        self.times.iter().for_each(|time| state.write_i64(*time));
         state.write_i64(self.next);
         state.write_usize(self.len());
     }
@@ -255,10 +272,21 @@ pub(crate) enum Target {
     Window = 2,
 }
 
+/// Where the pinned prompt and the memory stand once something of the window was evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SinkPositions {
+    /// Right before the window, whose positions grow for ever ("moving sinks").
+    #[default]
+    Moving,
+    /// Where they were, with a gap that grows: what masked full attention over everything comes to.
+    Keep,
+}
+
 /// All that is encoded of one stream, or of a fork of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     regions: [Region; 3],
+    sinks: SinkPositions,
 }
 
 /// A region as new tokens see it.
@@ -272,9 +300,9 @@ pub(crate) struct Section<'a> {
 }
 
 impl Cache {
-    pub(crate) fn new(layout: Layout, counter: Counter) -> Self {
+    pub(crate) fn new(layout: Layout, counter: Counter, sinks: SinkPositions) -> Self {
         let region = || Region::new(layout, counter.clone(), 0);
-        Self { regions: [region(), region(), region()] }
+        Self { regions: [region(), region(), region()], sinks }
     }
 
     pub(crate) fn region(&self, target: Target) -> &Region {
@@ -294,7 +322,10 @@ impl Cache {
         let mut front = own.positions().start;
         for region in self.regions[..target as usize].iter().rev().filter(|r| !r.is_empty()) {
             let positions = region.positions();
-            let shift = front - positions.end;
+            let shift = match self.sinks {
+                SinkPositions::Moving => front - positions.end,
+                SinkPositions::Keep => 0,
+            };
             front = positions.start + shift;
             sections.push(Section { region, shift, last: false });
         }

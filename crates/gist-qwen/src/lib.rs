@@ -8,34 +8,58 @@
 //!
 //! * [`model`]: loading, memory plan, taking turns
 //! * `context`, `generation`: the traits of gist-core, ChatML, constrained answers
+//! * [`bench`]: speed of the released shape
+//! * [`describe`]: one question about one picture
+//! * [`parity`]: the product against the reference implementation
+//! * `sight`: from pairs of pictures to segments
 //! * `rolling`: segments, eviction, forks
+//! * `sequence`: tokens, their positions, and rows of pictures among them
 //! * [`kv`]: pages of keys and values
-//! * `attention`, [`rope`], `decoder`, `math`: the arithmetic
+//! * `attention`, [`rope`], `decoder`, `experts`, `math`: the arithmetic
+//! * `path`: own kernels on the CPU, or candle on any device
+//! * `reference`: the decoder in candle operations, the oracle and the way to a GPU
 //! * [`linear`]: matrices, reference and fast
-//! * [`tokenizer`], [`config`], `gguf`: what is in the file
+//! * [`tokenizer`], [`config`], `weights`: what is in the file
+//! * `vision`: the tower that turns pictures into rows for the decoder
 
 mod attention;
+pub mod bench;
+mod checkpoint;
 pub mod config;
 mod context;
 mod decoder;
+pub mod describe;
 mod error;
+mod experts;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
-mod gguf;
 pub mod kernels;
 pub mod kv;
 pub mod linear;
 mod math;
 pub mod model;
+pub mod parity;
+mod path;
+pub mod picture;
+mod reference;
 mod rolling;
 pub mod rope;
 mod sampling;
+mod sequence;
+mod sight;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
+mod vision;
+mod weights;
 
+pub use checkpoint::sees;
 pub use context::QwenContext;
-pub use decoder::{CHUNK, Kernels};
+pub use decoder::CHUNK;
 pub use error::LoadError;
-pub use kv::KvType;
+pub use kv::{KvType, SinkPositions};
 pub use model::{LoadOptions, MemoryPlan, QwenModel};
+pub use path::ComputeDevice;
 pub use rolling::SCRATCH_TOKENS;
+pub use weights::quantized::Quantization;

@@ -1,13 +1,44 @@
-//! Matrix times rows, behind one small trait: the reference path on candle is the oracle of the fast kernels.
+//! Matrix times rows, behind one small trait: packed kernels, floats, and candle for the rest.
+
+mod dense;
 
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 
+use crate::error::LoadError;
 use crate::kernels::PackedMatrix;
+use crate::weights::Weights;
 
-/// From this many rows on the reference path dequantises the matrix: one f32 product beats candle's row by row dots.
+pub use dense::Dense;
+
+/// A matrix that layers may share.
+pub(crate) type Matrix = Arc<dyn Linear>;
+
+/// Reads the matrix `[outputs, inputs]`.
+pub(crate) fn matrix(
+    weights: &dyn Weights,
+    name: &str,
+    outputs: usize,
+    inputs: usize,
+) -> std::result::Result<Matrix, LoadError> {
+    linear(weights.tensor(name, &[outputs, inputs])?)
+        .map_err(|e| weights.invalid(format!("tensor {name}: {e}")))
+}
+
+/// The fast implementation for the type of the weight, or candle's where there is none.
+pub(crate) fn linear(weight: QTensor) -> Result<Matrix> {
+    if let Some(packed) = PackedMatrix::pack(&weight) {
+        return Ok(Arc::new(packed));
+    }
+    if let Some(dense) = Dense::new(&weight)? {
+        return Ok(Arc::new(dense));
+    }
+    Ok(Arc::new(Candle::new(Arc::new(weight))?))
+}
+
+/// From this many rows on the matrix is dequantised: one f32 product beats candle's row by row dots.
 const DEQUANTISE_FROM: usize = 16;
 
 /// A matrix of shape `[outputs, inputs]` that maps rows of activations.
@@ -22,14 +53,14 @@ pub trait Linear: Send + Sync {
     fn bytes(&self) -> u64;
 }
 
-/// The reference path: candle's quantised products.
-pub struct Reference {
+/// candle's quantised products, for types that no kernel of ours knows.
+pub struct Candle {
     weight: Arc<QTensor>,
     matmul: QMatMul,
     inputs: usize,
 }
 
-impl Reference {
+impl Candle {
     /// Wraps a matrix of shape `[outputs, inputs]`.
     ///
     /// # Errors
@@ -64,7 +95,7 @@ impl Linear for PackedMatrix {
     }
 }
 
-impl Linear for Reference {
+impl Linear for Candle {
     fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
         // The shapes were checked when the weights were read; nothing a user does reaches this.
         let y = self.compute(x, rows).expect("a product of checked shapes");

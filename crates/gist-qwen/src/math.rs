@@ -58,6 +58,94 @@ pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     }
 }
 
+/// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`, row by row.
+pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+    let n = weight.len();
+    for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+        let middle = moments(x, 0.0).0 / n as f32;
+        // The sum above is rounded; what is left over the rounded mean corrects both moments, so that a row far off
+        // zero keeps its digits.
+        let (rest, squares) = moments(x, middle);
+        let rest = rest / n as f32;
+        let scale = 1.0 / (squares / n as f32 - rest * rest + eps).sqrt();
+        for (((out, x), w), b) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+            *out = (x - middle - rest) * scale * w + b;
+        }
+    }
+}
+
+/// `Σ (x - middle)` and `Σ (x - middle)²`
+fn moments(x: &[f32], middle: f32) -> (f32, f32) {
+    let (mut sums, mut squares) = ([0.0f32; 16], [0.0f32; 16]);
+    let chunks = x.chunks_exact(16);
+    for (i, x) in chunks.remainder().iter().enumerate() {
+        let d = x - middle;
+        (sums[i], squares[i]) = (d, d * d);
+    }
+    for chunk in chunks {
+        for ((sum, square), x) in sums.iter_mut().zip(&mut squares).zip(chunk) {
+            let d = x - middle;
+            *sum += d;
+            *square += d * d;
+        }
+    }
+    (sums.iter().sum(), squares.iter().sum())
+}
+
+/// `x = gelu(x + bias)`, row by row, in the tanh form: `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
+pub(crate) fn gelu_tanh(x: &mut [f32], bias: &[f32]) {
+    // x/2 · (1 + tanh u) = x / (1 + e^(-2u))
+    const FACTOR: f32 = -2.0 * 0.797_884_6;
+    for row in x.chunks_exact_mut(bias.len()) {
+        for (x, b) in row.iter_mut().zip(bias) {
+            let v = *x + b;
+            *x = v / (1.0 + exp(FACTOR * (v + 0.044_715 * v * v * v)));
+        }
+    }
+}
+
+/// `x = gelu(x + bias)`, row by row, in the exact form: `x/2 · (1 + erf(x / √2))`.
+pub(crate) fn gelu_erf(x: &mut [f32], bias: &[f32]) {
+    for row in x.chunks_exact_mut(bias.len()) {
+        for (x, b) in row.iter_mut().zip(bias) {
+            let v = *x + b;
+            *x = 0.5 * v * (1.0 + erf(v * std::f32::consts::FRAC_1_SQRT_2));
+        }
+    }
+}
+
+/// The error function to 4e-7, without a branch: an odd polynomial over an even one, `|x| ≤ 4` (beyond, it is 1 to
+/// within f32). The coefficients are those of Eigen and XLA.
+#[inline(always)]
+#[allow(clippy::excessive_precision, reason = "as published")]
+fn erf(x: f32) -> f32 {
+    let x = if x < -4.0 { -4.0 } else { x };
+    let x = if x > 4.0 { 4.0 } else { x };
+    let y = x * x;
+    let p = -2.726_142_258_013_06e-10;
+    let p = p * y + 2.770_681_424_959_02e-08;
+    let p = p * y - 2.101_024_020_821_08e-06;
+    let p = p * y - 5.692_506_394_623_46e-05;
+    let p = p * y - 7.349_906_303_268_55e-04;
+    let p = p * y - 2.954_599_808_540_25e-03;
+    let p = p * y - 1.609_603_332_624_15e-02;
+    let q = -1.456_607_184_649_96e-05;
+    let q = q * y - 2.133_740_552_789_05e-04;
+    let q = q * y - 1.682_826_974_382_03e-03;
+    let q = q * y - 7.373_329_167_204_68e-03;
+    let q = q * y - 1.426_473_905_141_89e-02;
+    x * p / q
+}
+
+/// [`rms_norm`] in place.
+pub(crate) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
+    for x in x.chunks_exact_mut(weight.len()) {
+        let mean = x.iter().map(|x| x * x).sum::<f32>() / weight.len() as f32;
+        let scale = 1.0 / (mean + eps).sqrt();
+        x.iter_mut().zip(weight).for_each(|(x, w)| *x *= scale * w);
+    }
+}
+
 /// `x += y`
 pub(crate) fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
@@ -105,5 +193,56 @@ mod tests {
         assert_eq!(max(&x), 36.0);
         let sum = exp_sum(&mut x, 36.0);
         assert!((sum - 1.581_977).abs() < 1e-5);
+    }
+
+    /// `erf` by its series, which f64 carries to 1e-13 up to 3.5; beyond it is 1 to within 1e-6.
+    fn erf_series(x: f64) -> f64 {
+        if x.abs() > 3.5 {
+            return x.signum();
+        }
+        let mut term = x;
+        let sum: f64 = (1..100).fold(x, |sum, n| {
+            term *= -x * x / f64::from(n);
+            sum + term / f64::from(2 * n + 1)
+        });
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    }
+
+    #[test]
+    fn erf_and_both_gelus_keep_to_their_formulas() {
+        for i in -8000..=8000 {
+            let x = i as f32 / 1000.0;
+            let wide = f64::from(x);
+            assert!((f64::from(erf(x)) - erf_series(wide)).abs() < 8e-7, "erf({x})");
+            let exact = 0.5 * wide * (1.0 + erf_series(wide / 2f64.sqrt()));
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
+            let tanh = 0.5 * wide * (1.0 + u.tanh());
+            let (mut a, mut b) = ([x - 0.25], [x - 0.25]);
+            gelu_erf(&mut a, &[0.25]);
+            gelu_tanh(&mut b, &[0.25]);
+            let near = |got: f32, want: f64| (f64::from(got) - want).abs() < 2e-6;
+            assert!(near(a[0], exact), "gelu({x}) is {}, not {exact}", a[0]);
+            assert!(near(b[0], tanh), "tanh gelu({x}) is {}, not {tanh}", b[0]);
+        }
+        let mut far = [-1e4, 1e4];
+        gelu_tanh(&mut far, &[0.0]);
+        assert!(far[0].abs() < 1e-20 && far[1] == 1e4);
+    }
+
+    #[test]
+    fn layer_norm_keeps_its_digits_far_from_zero() {
+        for (n, offset) in [(5, 0.0), (64, 300.0), (1152, -1000.0)] {
+            let x: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin() + offset).collect();
+            let weight: Vec<f32> = (0..n).map(|i| 1.0 + i as f32 / n as f32).collect();
+            let mut out = vec![0.0; n];
+            layer_norm(&x, &weight, &vec![0.5; n], 1e-6, &mut out);
+            let wide = x.iter().map(|x| f64::from(*x));
+            let mean = wide.clone().sum::<f64>() / n as f64;
+            let variance = wide.clone().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            for ((got, x), w) in out.iter().zip(wide).zip(&weight) {
+                let want = (x - mean) / (variance + 1e-6).sqrt() * f64::from(*w) + 0.5;
+                assert!((f64::from(*got) - want).abs() < 5e-6, "{got} is not {want}");
+            }
+        }
     }
 }

@@ -1,21 +1,27 @@
 //! Loading a model and sharing it: the weights are there once, streams and forks take turns on them chunk by chunk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gist_core::model::Dialect;
 use llguidance::ParserFactory;
 use llguidance::earley::SlicedBiasComputer;
 use parking_lot::FairMutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use toktrie::{InferenceCapabilities, SimpleVob, TokEnv};
 
-use crate::config::Config;
-use crate::decoder::{CHUNK, Decoder, Kernels, Scratch};
+use crate::checkpoint::{Checkpoint, PixelBudgets};
+use crate::config::{Config, VisionTokens};
+use crate::decoder::{CHUNK, Scratch, Want};
 use crate::error::LoadError;
-use crate::gguf::Gguf;
-use crate::kv::{Cache, KvType, PAGE, Target};
+use crate::kv::{Cache, KvType, Layout, PAGE, Target};
+use crate::path::{AnyDecoder, AnyTower, ComputeDevice};
 use crate::rolling::{Encode, SCRATCH_TOKENS};
+use crate::sequence::{Chunk, Sequence};
+use crate::sight::DEFAULT_GRID;
 use crate::tokenizer::Tokenizer;
+use crate::vision::{Encoded, VisionConfig};
+use crate::weights::quantized::Quantization;
 
 /// How to load a model.
 #[derive(Default)]
@@ -25,10 +31,14 @@ pub struct LoadOptions<'a> {
     /// Tokens of context that will be opened, 0 for what the model was trained for: whether model and context fit in
     /// memory is known before loading.
     pub context_length: usize,
+    /// The vision part of a model in GGUF files; one that lies in the same folder is found.
+    pub mmproj: Option<PathBuf>,
+    /// Quantises matrices of floats as they are read.
+    pub quantize: Option<Quantization>,
     /// How keys and values are stored.
     pub kv_type: KvType,
-    /// Which implementation multiplies the matrices.
-    pub kernels: Kernels,
+    /// What computes.
+    pub device: ComputeDevice,
     /// Threads to compute on, 0 for one per core.
     pub threads: usize,
     /// Runs first on each of these threads, to set its priority say.
@@ -51,18 +61,34 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    fn new(weights: u64, config: &Config, page_bytes: u64, context_length: usize) -> Self {
+    fn new(
+        weights: u64,
+        config: &Config,
+        vision: Option<&VisionConfig>,
+        page_bytes: u64,
+        context_length: usize,
+    ) -> Self {
         // Partly filled pages at the end of each region, and one more copied by a fork.
         let pages = (context_length + SCRATCH_TOKENS).div_ceil(PAGE) + 4;
         let kv = if context_length == 0 { 0 } else { pages as u64 * page_bytes };
-        let scratch = Scratch::bytes(config, CHUNK);
+        // One pair at a time, of the size that pictures have unless a session says otherwise.
+        let pair = vision.map_or(0, |vision| vision.scratch_bytes(DEFAULT_GRID));
+        let scratch = Scratch::bytes(config, CHUNK) + pair;
         Self { weights, kv, scratch, total: weights + kv + scratch }
     }
 }
 
+/// The part of a model that sees.
+pub(crate) struct Eyes {
+    pub(crate) tower: AnyTower,
+    pub(crate) tokens: VisionTokens,
+    /// Of a still picture in pixels, as the model's own preprocessor has it.
+    pub(crate) budgets: PixelBudgets,
+}
+
 /// What all contexts and answers of a model share.
 pub(crate) struct Engine {
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: AnyDecoder,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) grammars: ParserFactory,
     pub(crate) kv_type: KvType,
@@ -70,6 +96,10 @@ pub(crate) struct Engine {
     pub(crate) text_tokens: SimpleVob,
     /// All plain ways to begin an answer with yes, and with no.
     pub(crate) verdicts: [Vec<u32>; 2],
+    /// What a model that sees has besides.
+    pub(crate) eyes: Option<Eyes>,
+    /// The token that ends the reasoning of a model that thinks before it answers.
+    pub(crate) end_of_thought: Option<u32>,
     /// Held for one chunk or token at a time. Fair, so that a stream that encodes without a pause cannot starve an
     /// answer; and never poisoned, since a chunk counts only once it is complete.
     scratch: FairMutex<Scratch>,
@@ -77,42 +107,49 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Encodes at most [`CHUNK`] tokens; the logits of the last one go to `logits`.
-    pub(crate) fn chunk(
-        &self,
-        tokens: &[u32],
-        cache: &mut Cache,
-        target: Target,
-        logits: Option<&mut Vec<f32>>,
-    ) {
+    /// Encodes a chunk of at most [`CHUNK`] tokens.
+    pub(crate) fn chunk(&self, chunk: &Chunk<'_>, cache: &mut Cache, target: Target, want: Want<'_>) {
         let mut turn = self.scratch.lock();
         let scratch = &mut *turn;
-        self.pool.install(|| self.decoder.forward(tokens, cache, target, scratch, logits));
+        self.pool.install(|| self.decoder.forward(chunk, cache, target, scratch, want));
+    }
+}
+
+impl Engine {
+    /// What the vision tower makes of a pair of `grid` patches.
+    pub(crate) fn see(&self, eyes: &Eyes, rows: &[f32], grid: (usize, usize)) -> Encoded {
+        self.pool.install(|| eyes.tower.encode(rows, grid, None))
     }
 }
 
 impl Encode for Engine {
-    fn encode(&self, tokens: &[u32], cache: &mut Cache, target: Target) {
-        tokens.chunks(CHUNK).for_each(|chunk| self.chunk(chunk, cache, target, None));
+    fn encode(&self, tokens: &Sequence, cache: &mut Cache, target: Target) {
+        tokens.chunks(CHUNK).for_each(|chunk| self.chunk(&chunk, cache, target, Want::Encoding));
     }
 }
 
 /// A loaded Qwen model.
 pub struct QwenModel {
     pub(crate) name: String,
+    pub(crate) dialect: Dialect,
     pub(crate) engine: Arc<Engine>,
 }
 
 impl QwenModel {
-    /// Reads a GGUF file. The weights are read once into memory; [`QwenModel::plan`] says how much that is.
+    /// Reads a model: a GGUF file (with its mmproj), or a folder in Hugging Face's layout. The weights are read once
+    /// into memory; [`QwenModel::plan`] says how much that is.
     ///
     /// # Errors
     /// See [`LoadError`]. A hostile file fails before it costs memory.
     pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<Arc<Self>, LoadError> {
-        let file = Gguf::open(path)?;
-        let config = Config::read(&file)?;
-        check_memory(&file, &config, &options)?;
-        let tokenizer = Arc::new(Tokenizer::read(&file)?);
+        let mut checkpoint = Checkpoint::open(path, options.mmproj.as_deref())?;
+        if let Some(quantization) = options.quantize {
+            checkpoint = checkpoint.quantized(quantization);
+        }
+        check_memory(&checkpoint, &options)?;
+        let invalid = |what: String| LoadError::Invalid { path: path.into(), what };
+        let tokenizer =
+            Arc::new(checkpoint.tokenizer.take().ok_or_else(|| invalid("it has no tokenizer.json".into()))?);
         let mut builder =
             ThreadPoolBuilder::new().num_threads(options.threads).thread_name(|i| format!("gist-qwen-{i}"));
         if let Some(start) = options.thread_start {
@@ -121,21 +158,30 @@ impl QwenModel {
         let pool = builder.build().map_err(|e| LoadError::Threads(e.to_string()))?;
         let mut ignore = |_| ();
         let progress = options.progress.unwrap_or(&mut ignore);
-        let decoder = pool.install(|| Decoder::read(&file, config, options.kernels, progress))?;
+        // Towers and decoders of a family take about as many bytes as they take time.
+        let seeing = if checkpoint.vision.is_some() { 0.3 } else { 0.0 };
+        let (config, device) = (checkpoint.config.clone(), &options.device);
+        let (decoder, eyes) = pool.install(|| {
+            let eyes = eyes(&checkpoint, device, &mut |share| progress(share * seeing))?;
+            let text = &mut |share| progress(seeing + share * (1.0 - seeing));
+            Ok::<_, LoadError>((AnyDecoder::read(&*checkpoint.text, config, device, text)?, eyes))
+        })?;
         let env: TokEnv = tokenizer.clone();
         let slices = SlicedBiasComputer::json_slices();
         let mut grammars = ParserFactory::new(&env, InferenceCapabilities::default(), &slices)
-            .map_err(|e| file.invalid(format!("no grammar can be built on its tokenizer: {e}")))?;
+            .map_err(|e| invalid(format!("no grammar can be built on its tokenizer: {e}")))?;
         grammars.quiet();
         let special = tokenizer.special();
         let mut text_tokens = SimpleVob::alloc(tokenizer.len());
         let ids = 0..tokenizer.len() as u32;
         ids.filter(|t| tokenizer.is_ordinary(*t) || [special.im_end, special.end_of_text].contains(t))
             .for_each(|t| text_tokens.allow_token(t));
+        let end_of_thought = checkpoint.thinking.then(|| tokenizer.special_id("</think>")).flatten();
         let verdicts = ["yes", "no"].map(|word| tokenizer.spellings(word));
         let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let model = Self {
             name: options.name.unwrap_or_else(stem),
+            dialect: checkpoint.dialect,
             engine: Arc::new(Engine {
                 decoder,
                 tokenizer,
@@ -143,6 +189,8 @@ impl QwenModel {
                 kv_type: options.kv_type,
                 text_tokens,
                 verdicts,
+                eyes,
+                end_of_thought,
                 scratch: FairMutex::default(),
                 pool,
             }),
@@ -154,8 +202,10 @@ impl QwenModel {
     /// Bytes this model takes with a context of `context_length` tokens.
     pub fn plan(&self, context_length: usize) -> MemoryPlan {
         let decoder = &self.engine.decoder;
-        let page_bytes = decoder.layout(self.engine.kv_type).page_bytes();
-        MemoryPlan::new(decoder.bytes(), decoder.config(), page_bytes, context_length)
+        let page_bytes = Layout::of(decoder.config(), self.engine.kv_type).page_bytes();
+        let eyes = self.engine.eyes.as_ref().map_or(0, |eyes| eyes.tower.bytes());
+        let vision = self.engine.eyes.as_ref().map(|eyes| eyes.tower.config());
+        MemoryPlan::new(decoder.bytes() + eyes, decoder.config(), vision, page_bytes, context_length)
     }
 
     /// The shape of the model.
@@ -169,16 +219,28 @@ impl QwenModel {
     }
 }
 
-/// Refuses what does not fit into the memory that is free, naming a context length that would.
-fn check_memory(file: &Gguf, config: &Config, options: &LoadOptions<'_>) -> Result<(), LoadError> {
-    let Some(available) = available_memory() else { return Ok(()) };
-    let layout = crate::kv::Layout {
-        layers: config.layers,
-        kv_heads: config.kv_heads,
-        head_dim: config.head_dim,
-        kv_type: options.kv_type,
+fn eyes(
+    checkpoint: &Checkpoint,
+    device: &ComputeDevice,
+    progress: &mut (dyn FnMut(f32) + Send),
+) -> Result<Option<Eyes>, LoadError> {
+    let Checkpoint { vision: Some(vision), pictures: Some(weights), tokens: Some(tokens), .. } = checkpoint
+    else {
+        return Ok(None);
     };
-    let plan = |n| MemoryPlan::new(file.tensor_bytes(), config, layout.page_bytes(), n);
+    let tower = AnyTower::read(&**weights, vision.clone(), device, progress)?;
+    Ok(Some(Eyes { tower, tokens: tokens.clone(), budgets: checkpoint.budgets }))
+}
+
+/// Refuses what does not fit into the memory that is free, naming a context length that would.
+fn check_memory(checkpoint: &Checkpoint, options: &LoadOptions<'_>) -> Result<(), LoadError> {
+    let Some(available) = available_memory() else { return Ok(()) };
+    let config = &checkpoint.config;
+    let layout = Layout::of(config, options.kv_type);
+    let plan = |n| {
+        let (weights, vision) = (checkpoint.tensor_bytes(), checkpoint.vision.as_ref());
+        MemoryPlan::new(weights, config, vision, layout.page_bytes(), n)
+    };
     let asked = if options.context_length == 0 { config.max_context } else { options.context_length };
     let needed = plan(asked).total;
     if needed <= available {

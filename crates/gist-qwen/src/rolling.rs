@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use gist_core::model::{ModelError, SegmentId, Usage, View};
 
-use crate::kv::{Cache, Counter, Layout, Target};
+use crate::kv::{Cache, Counter, Layout, SinkPositions, Target};
+use crate::sequence::Sequence;
 
 /// Tokens beyond the context length that are kept free for questions and answers on forks.
 pub const SCRATCH_TOKENS: usize = 2048;
@@ -15,7 +16,7 @@ pub const SCRATCH_TOKENS: usize = 2048;
 /// Encodes tokens at the end of a region.
 pub(crate) trait Encode {
     /// Encodes any number of tokens, chunk by chunk.
-    fn encode(&self, tokens: &[u32], cache: &mut Cache, target: Target);
+    fn encode(&self, tokens: &Sequence, cache: &mut Cache, target: Target);
 }
 
 /// What a stream has encoded and where its segments lie.
@@ -38,7 +39,8 @@ impl RollingContext {
     pub(crate) fn new(
         model: &impl Encode,
         layout: Layout,
-        pinned: &[u32],
+        sinks: SinkPositions,
+        pinned: &Sequence,
         capacity: usize,
         memory_length: usize,
     ) -> Result<Self, ModelError> {
@@ -48,7 +50,7 @@ impl RollingContext {
             return Err(ModelError::TooLong { needed, capacity });
         }
         let counter = Counter::default();
-        let mut cache = Cache::new(layout, counter.clone());
+        let mut cache = Cache::new(layout, counter.clone(), sinks);
         model.encode(pinned, &mut cache, Target::Pinned);
         let mut context = Self {
             cache,
@@ -85,7 +87,7 @@ impl RollingContext {
     }
 
     /// Appends a segment to the window.
-    pub(crate) fn append(&mut self, model: &impl Encode, tokens: &[u32]) -> Result<SegmentId, ModelError> {
+    pub(crate) fn append(&mut self, model: &impl Encode, tokens: &Sequence) -> Result<SegmentId, ModelError> {
         fits(tokens.len(), self.window_length())?;
         // Had an earlier append panicked half-way, its tokens would belong to no segment.
         self.cache.region_mut(Target::Window).truncate(self.window.iter().sum());
@@ -98,7 +100,7 @@ impl RollingContext {
     }
 
     /// Adds a text to the memory; it sees the pinned prompt and the texts before it, not the window.
-    pub(crate) fn remember(&mut self, model: &impl Encode, tokens: &[u32]) -> Result<(), ModelError> {
+    pub(crate) fn remember(&mut self, model: &impl Encode, tokens: &Sequence) -> Result<(), ModelError> {
         fits(tokens.len(), self.memory_length)?;
         let memory = self.cache.region_mut(Target::Memory);
         memory.truncate(self.memory.iter().sum());

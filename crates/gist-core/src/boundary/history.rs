@@ -33,7 +33,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn is_slide(&self) -> bool {
-        self.source == Source::Screen
+        matches!(self.source, Source::Screen | Source::Picture)
     }
 
     pub(super) fn is_speech(&self) -> bool {
@@ -108,6 +108,11 @@ impl History {
                 self.rarity.count(&entry.bag);
             }
         }
+    }
+
+    /// Whether nothing was said, read or noted in the last minutes: pictures alone.
+    pub(super) fn is_wordless(&self) -> bool {
+        self.entries.iter().all(|entry| entry.source == Source::Picture)
     }
 
     pub(super) fn get(&self, index: usize) -> &Entry {

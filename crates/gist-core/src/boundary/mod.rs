@@ -59,6 +59,8 @@ pub struct Candidate {
     pub log_odds: f32,
     /// Whether no better candidate follows within the look-ahead.
     pub best: bool,
+    /// Whether there are no words at all to judge by, only that the picture changed.
+    pub wordless: bool,
 }
 
 /// The model's answers so far: what counts is how far one is above the others.
@@ -157,7 +159,11 @@ impl Detector {
             let mut log_odds = candidate.log_odds;
             let threshold = self.weights.threshold(config.granularity);
             let old_enough = at > self.chapter && at - self.chapter >= config.min_chapter_duration;
-            if old_enough
+            if candidate.wordless {
+                // The weights know nothing of streams without words: what the model says of the picture decides.
+                let answer = if old_enough { probe(segment) } else { None };
+                log_odds = threshold + answer.map_or(-IN_DOUBT, score::log_odds);
+            } else if old_enough
                 && best
                 && (log_odds - threshold).abs() < IN_DOUBT
                 && let Some(answer) = probe(segment)
@@ -214,7 +220,8 @@ impl Detector {
             let raw = self.look(index, config, horizon);
             let signals = self.scale.signals(&raw);
             let log_odds = self.weights.log_odds(&signals);
-            let best = !self.outdone(index, log_odds, config, horizon);
+            let wordless = self.history.is_wordless();
+            let best = wordless || !self.outdone(index, log_odds, config, horizon);
             self.scale.add(&raw);
             if let Some(drift) = raw.drift() {
                 let last = self.last.get_or_insert(drift);
@@ -222,7 +229,7 @@ impl Detector {
             }
             self.history.judged(index);
             self.history.forget();
-            return Some(Candidate { segment, at, signals, log_odds, best });
+            return Some(Candidate { segment, at, signals, log_odds, best, wordless });
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Identity;
 use crate::event::{ChapterEvent, Coverage, Reason};
-use crate::model::SegmentId;
+use crate::model::{Dialect, SegmentId};
 use crate::observation::Source;
 use crate::time::{Span, seconds};
 
@@ -17,8 +17,10 @@ pub struct Line {
     pub source: Source,
     /// When, running-time.
     pub span: Span,
-    /// What.
+    /// What; nothing for a picture.
     pub text: String,
+    /// What the stamp of a picture says, in seconds.
+    pub stamp: Option<f64>,
 }
 
 /// Offsets that turn running-time into the other axes, in nanoseconds.
@@ -86,6 +88,15 @@ pub(super) struct Chapter {
     pub(super) reason: Reason,
     /// The user's own title, kept as it is.
     pub(super) title: Option<String>,
+    /// What the model can be asked.
+    pub(super) dialect: Dialect,
+}
+
+/// The picture among some lines that was shown longest, and what its stamp says.
+pub(super) fn longest_shown<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<(SegmentId, f64)> {
+    let pictures = lines.filter_map(|line| Some((line.span.duration(), line.segment, line.stamp?)));
+    let longest = pictures.max_by_key(|(duration, segment, _)| (*duration, std::cmp::Reverse(*segment)));
+    longest.map(|(_, segment, stamp)| (segment, stamp))
 }
 
 impl Chapter {

@@ -5,6 +5,7 @@
 //! step at a time.
 
 mod chapter;
+mod sight;
 mod writer;
 
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use writer::{Progress, Writer};
 
 use crate::boundary::{Boundary, Detector};
 use crate::event::{ChapterEvent, Kind, Reason};
-use crate::model::{Context, ContextConfig, Model, ModelError, SegmentId, Usage, View};
+use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId, Usage, View};
 use crate::observation::{Observation, Source};
 use crate::time::Span;
 use crate::{Config, prompt};
@@ -33,12 +34,14 @@ pub struct Identity {
 }
 
 /// Sizes of the context in tokens; 0 means the model's own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
     /// Everything together.
     pub context_length: usize,
     /// Of it for the texts of closed chapters.
     pub memory_length: usize,
+    /// Pixels of a picture for a model that sees.
+    pub max_pixels: usize,
 }
 
 /// Lines kept for a chapter that is being written; a chapter has a few hundred.
@@ -81,14 +84,19 @@ impl Session {
         sizes: Sizes,
     ) -> Result<Self, ModelError> {
         let longest = model.max_context();
+        let system = match model.dialect() {
+            Dialect::Instruct => prompt::SYSTEM.into(),
+            Dialect::Titles => String::new(),
+        };
         let context = model.open(ContextConfig {
-            system: prompt::SYSTEM.into(),
+            system,
             context_length: if sizes.context_length == 0 {
                 longest
             } else {
                 sizes.context_length.min(longest)
             },
             memory_length: sizes.memory_length,
+            max_pixels: sizes.max_pixels,
         })?;
         Ok(Self {
             next_index: identity.first_index,
@@ -160,9 +168,28 @@ impl Session {
                 self.errors += 1;
                 self.last_error = Some(error.to_string());
             })?;
-        self.next_segment = segment + 1;
-        let (at, usage) = (crate::time::clock(observation.span.start), self.context.usage());
+        let at = crate::time::clock(observation.span.start);
         tracing::debug!(segment, at, source = ?observation.source, text = %observation.text, "encoded");
+        self.watermark = self.watermark.max(observation.span.start);
+        self.detector.observe(segment, &observation);
+        self.note(Line {
+            segment,
+            source: observation.source,
+            span: observation.span,
+            text: observation.text,
+            stamp: None,
+        });
+        Ok(())
+    }
+
+    /// Keeps what a segment holds until its chapter is written.
+    fn note(&mut self, line: Line) {
+        self.next_segment = line.segment + 1;
+        self.lines.push_back(line);
+        if self.lines.len() > MAX_LINES {
+            self.lines.pop_front();
+        }
+        let usage = self.context.usage();
         let turnovers = usage.evicted / usage.capacity.max(1) as u64;
         if turnovers > self.turnovers {
             self.turnovers = turnovers;
@@ -173,18 +200,6 @@ impl Session {
                 "the window has turned over"
             );
         }
-        self.watermark = self.watermark.max(observation.span.start);
-        self.detector.observe(segment, &observation);
-        self.lines.push_back(Line {
-            segment,
-            source: observation.source,
-            span: observation.span,
-            text: observation.text,
-        });
-        if self.lines.len() > MAX_LINES {
-            self.lines.pop_front();
-        }
-        Ok(())
     }
 
     /// Counts lines of speech that there is no time to encode.
@@ -214,9 +229,15 @@ impl Session {
     fn decide(&mut self, end: bool) -> Option<Boundary> {
         let first = self.open.as_ref()?.first_segment;
         let (context, next) = (&mut self.context, self.next_segment);
+        let (lines, titles) = (&self.lines, self.model.dialect() == Dialect::Titles);
         let mut probe = |segment: SegmentId| {
+            if titles {
+                return sight::other_title(&mut **context, lines, first, segment);
+            }
+            let of_picture = lines.iter().any(|l| l.segment == segment && l.source == Source::Picture);
+            let question = if of_picture { prompt::probe_picture(segment) } else { prompt::probe(segment) };
             let view = View { segments: first..next.min(segment + PROBE_AHEAD), memory: false };
-            match context.yes_probability(&view, &prompt::probe(segment)) {
+            match context.yes_probability(&view, &question) {
                 Ok(probability) => {
                     tracing::debug!(segment, probability, "the model was asked about a boundary");
                     Some(probability)
@@ -274,7 +295,9 @@ impl Session {
     pub fn end(&mut self, time: u64) {
         self.watermark = self.watermark.max(time);
         self.cut(time, Reason::Eos, None);
-        self.writer.digest(Span::new(0, self.watermark));
+        if self.model.dialect() == Dialect::Instruct {
+            self.writer.digest(Span::new(0, self.watermark));
+        }
     }
 
     fn close(&mut self, end: u64, before: SegmentId, decided_at: u64, reason: Reason, title: Option<String>) {
@@ -285,9 +308,9 @@ impl Session {
             lines.extend(self.lines.pop_front().filter(|line| line.segment >= open.first_segment));
         }
         open.coverage.text_lines += lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
-        let id = open.id(&self.identity);
+        let (id, dialect) = (open.id(&self.identity), self.model.dialect());
         let segments = open.first_segment..before;
-        self.writer.push(Chapter { id, open, span, segments, lines, decided_at, reason, title });
+        self.writer.push(Chapter { id, open, span, segments, lines, decided_at, reason, title, dialect });
     }
 
     /// Computes one step of the text that is being written, if any. `position` is the running-time the stream has
@@ -395,5 +418,7 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod sight_tests;
 #[cfg(test)]
 mod tests;

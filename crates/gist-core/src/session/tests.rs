@@ -6,7 +6,7 @@ use crate::time::SECOND;
 
 fn session(script: Script) -> Session {
     let identity = Identity { stream: "hall".into(), session: "0123456789".into(), first_index: 0 };
-    let sizes = Sizes { context_length: 4_096, memory_length: 512 };
+    let sizes = Sizes { context_length: 4_096, memory_length: 512, ..Sizes::default() };
     Session::new(Arc::new(Mock::new(script)), identity, Config::default(), sizes).unwrap()
 }
 

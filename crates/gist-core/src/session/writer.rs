@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
-use super::chapter::Chapter;
+use super::chapter::{Chapter, longest_shown};
+use super::sight;
 use crate::Config;
 use crate::check::Checker;
 use crate::event::{ChapterEvent, Point};
-use crate::model::{Context, Generation, ModelError, Request, SegmentId, Step, View};
+use crate::model::{Context, Dialect, Generation, ModelError, Request, SegmentId, Step, View};
 use crate::prompt::{self, ChapterPrompt};
 use crate::time::Span;
 
@@ -46,8 +47,10 @@ pub(super) enum Progress {
     Digest(Digest),
 }
 
-/// The answer of the model, as the schema of [`ChapterPrompt::schema`] has it.
+/// The answer of the model, as the schema of [`ChapterPrompt::schema`] has it; a model that only names titles leaves
+/// the rest out.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Text {
     title: String,
     summary: String,
@@ -228,6 +231,10 @@ impl Writer {
                 if let Some(title) = &chapter.title {
                     text.title.clone_from(title);
                 }
+                if chapter.dialect == Dialect::Titles {
+                    // It writes no summary that could repeat itself, and the same slide may well come twice.
+                    return self.written(current, text, tokens, None, context);
+                }
                 match self.checker.check(&text.title, &text.summary, chapter.headings()) {
                     Ok(()) => self.written(current, text, tokens, None, context),
                     Err(fault) if current.retried || chapter.title.is_some() => {
@@ -270,7 +277,10 @@ impl Writer {
             &prompt::flat(&text.title),
             &prompt::flat(&text.summary),
         );
-        let error = error.or_else(|| context.remember(&memory).err().map(|e| format!("not remembered: {e}")));
+        let remember = chapter.dialect == Dialect::Instruct;
+        let error = error.or_else(|| {
+            remember.then(|| context.remember(&memory))?.err().map(|e| format!("not remembered: {e}"))
+        });
         Progress::Closed(Box::new(Written { chapter, text, language, tokens, error }))
     }
 
@@ -322,6 +332,11 @@ fn ask(
     let instructions = config.prompt.as_deref();
     let (temperature, seed) = if fault.is_some() { (0.7, 1) } else { (0.0, 0) };
     let request = match job {
+        Job::Chapter(chapter) if chapter.dialect == Dialect::Titles => {
+            let picture = longest_shown(chapter.lines.iter());
+            let none = || ModelError::Backend("there is no picture in the chapter".into());
+            sight::title_request(picture.ok_or_else(none)?)
+        }
         Job::Chapter(chapter) => {
             let avoid =
                 fault.map(|fault| format!("A first attempt was rejected because {fault}. Do better."));
@@ -366,7 +381,7 @@ mod tests {
 
     /// The digest of a stream of these lines.
     fn digest(config: Config, lines: &[&str]) -> ChapterEvent {
-        let sizes = Sizes { context_length: 4_096, memory_length: 512 };
+        let sizes = Sizes { context_length: 4_096, memory_length: 512, ..Sizes::default() };
         let model = Arc::new(Mock::new(Script::default()));
         let mut session = Session::new(model, Identity::default(), config, sizes).unwrap();
         for (i, line) in lines.iter().enumerate() {

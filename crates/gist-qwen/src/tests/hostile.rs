@@ -32,7 +32,7 @@ fn other_files_and_directories_are_no_gguf() {
     assert!(matches!(error(b"PK\x03\x04 and much more"), LoadError::NotGguf(_)));
     let directory = tempfile::tempdir().unwrap();
     let error = QwenModel::load(directory.path(), LoadOptions::default()).err().unwrap();
-    assert!(matches!(error, LoadError::NotGguf(_)), "{error}");
+    assert!(matches!(error, LoadError::NoModel(_)), "{error}");
 }
 
 #[test]

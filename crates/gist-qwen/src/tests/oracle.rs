@@ -8,7 +8,8 @@ use std::rc::Rc;
 use candle_core::Device;
 
 use super::tiny::{EPS, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, THETA, VOCAB};
-use crate::gguf::Gguf;
+use crate::weights::Weights;
+use crate::weights::gguf::Gguf;
 
 /// An encoded token: unrotated keys and values, `[layer][kv_heads * head_dim]`.
 #[derive(Clone)]

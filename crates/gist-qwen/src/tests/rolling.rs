@@ -7,10 +7,11 @@ use proptest::prelude::*;
 
 use super::oracle::{Oracle, Token};
 use super::tiny;
-use crate::decoder::CHUNK;
-use crate::kv::{KvType, Target};
+use crate::decoder::{CHUNK, Want};
+use crate::kv::{KvType, Layout, SinkPositions, Target};
 use crate::model::QwenModel;
 use crate::rolling::RollingContext;
+use crate::sequence::Sequence;
 
 const CAPACITY: usize = 300;
 const MEMORY: usize = 70;
@@ -82,8 +83,8 @@ impl Plain {
 fn ask(model: &QwenModel, context: &RollingContext, view: &View, question: &[u32]) -> Vec<f32> {
     let mut fork = context.fork(view);
     let mut logits = Vec::new();
-    for chunk in question.chunks(CHUNK) {
-        model.engine.chunk(chunk, &mut fork, Target::Window, Some(&mut logits));
+    for chunk in Sequence::text(question).chunks(CHUNK) {
+        model.engine.chunk(&chunk, &mut fork, Target::Window, Want::Logits(&mut logits));
     }
     logits
 }
@@ -98,8 +99,16 @@ fn ids(n: usize, seed: usize) -> Vec<u32> {
 }
 
 fn open(model: &QwenModel, kv_type: KvType) -> RollingContext {
-    let layout = model.engine.decoder.layout(kv_type);
-    RollingContext::new(&*model.engine, layout, &PINNED, CAPACITY, MEMORY).unwrap()
+    let layout = Layout::of(model.engine.decoder.config(), kv_type);
+    RollingContext::new(
+        &*model.engine,
+        layout,
+        SinkPositions::Moving,
+        &Sequence::text(&PINNED),
+        CAPACITY,
+        MEMORY,
+    )
+    .unwrap()
 }
 
 proptest! {
@@ -116,7 +125,7 @@ proptest! {
         for (seed, step) in steps.into_iter().chain([Step::Ask(0.0, 1.1, true)]).enumerate() {
             match step {
                 Step::Append(n) => {
-                    let id = context.append(&*model.engine, &ids(n, seed)).unwrap();
+                    let id = context.append(&*model.engine, &Sequence::text(&ids(n, seed))).unwrap();
                     plain.evict(n);
                     prop_assert_eq!(id, plain.next_id);
                     plain.next_id += 1;
@@ -124,7 +133,7 @@ proptest! {
                     plain.window.push_back((id, tokens));
                 }
                 Step::Remember(n) => {
-                    context.remember(&*model.engine, &ids(n, seed)).unwrap();
+                    context.remember(&*model.engine, &Sequence::text(&ids(n, seed))).unwrap();
                     while plain.memory.iter().map(Vec::len).sum::<usize>() + n > MEMORY {
                         plain.memory.pop_front();
                     }
@@ -160,7 +169,7 @@ fn half_precision_pages_stay_close_to_full_ones() {
         let model = tiny::model(kv_type);
         let mut context = open(&model, kv_type);
         for seed in 0..8 {
-            context.append(&*model.engine, &ids(60, seed)).unwrap();
+            context.append(&*model.engine, &Sequence::text(&ids(60, seed))).unwrap();
         }
         ask(&model, &context, &View { segments: 0..8, memory: true }, &ids(9, 9))
     });
@@ -177,7 +186,7 @@ fn far_positions_are_as_good_as_near_ones() {
         let mut last = Vec::new();
         for seed in 0..turnovers * 3 {
             // The last turnover is the same in both runs; what came before is evicted.
-            context.append(&*model.engine, &ids(97, seed % 3)).unwrap();
+            context.append(&*model.engine, &Sequence::text(&ids(97, seed % 3))).unwrap();
             last = ask(&model, &context, &View { segments: 0..u64::MAX, memory: true }, &ids(5, 5));
         }
         (last, context.usage())
@@ -193,17 +202,18 @@ fn far_positions_are_as_good_as_near_ones() {
 fn memory_is_bounded_and_pages_of_forks_are_given_back() {
     let model = tiny::model(KvType::F16);
     let mut context = open(&model, KvType::F16);
-    let page = model.engine.decoder.layout(KvType::F16).page_bytes();
+    let page = Layout::of(model.engine.decoder.config(), KvType::F16).page_bytes();
     let most = (CAPACITY.div_ceil(64) as u64 + 4) * page;
     for seed in 0..50 {
-        context.append(&*model.engine, &ids(50, seed)).unwrap();
-        context.remember(&*model.engine, &ids(20, seed)).unwrap();
+        context.append(&*model.engine, &Sequence::text(&ids(50, seed))).unwrap();
+        context.remember(&*model.engine, &Sequence::text(&ids(20, seed))).unwrap();
         assert!(context.usage().bytes <= most, "{:?}", context.usage());
     }
     let before = context.usage();
     let mut fork = context.fork(&View { segments: 0..u64::MAX, memory: true });
     assert_eq!(context.usage().bytes, before.bytes, "a fork shares all pages");
-    model.engine.chunk(&ids(64, 1), &mut fork, Target::Window, None);
+    let tokens = Sequence::text(&ids(64, 1));
+    model.engine.chunk(&tokens.chunk(0..64), &mut fork, Target::Window, Want::Encoding);
     let grown = context.usage().bytes - before.bytes;
     assert!(grown > 0 && grown <= 2 * page, "a fork owns what it wrote to: {grown}");
     drop(fork);
@@ -214,18 +224,23 @@ fn memory_is_bounded_and_pages_of_forks_are_given_back() {
 fn what_is_larger_than_the_window_is_refused_and_changes_nothing() {
     let model = tiny::model(KvType::F16);
     let mut context = open(&model, KvType::F16);
-    context.append(&*model.engine, &ids(50, 1)).unwrap();
+    context.append(&*model.engine, &Sequence::text(&ids(50, 1))).unwrap();
     let before = (context.digest(), context.usage());
     let window = CAPACITY - PINNED.len() - MEMORY;
-    let error = context.append(&*model.engine, &ids(window + 1, 2)).unwrap_err();
+    let error = context.append(&*model.engine, &Sequence::text(&ids(window + 1, 2))).unwrap_err();
     assert!(
         matches!(error, ModelError::TooLong { needed, capacity } if needed == window + 1 && capacity == window)
     );
-    assert!(context.remember(&*model.engine, &ids(MEMORY + 1, 2)).is_err());
+    assert!(context.remember(&*model.engine, &Sequence::text(&ids(MEMORY + 1, 2))).is_err());
     assert_eq!((context.digest(), context.usage()), before);
-    context.append(&*model.engine, &ids(window, 2)).unwrap();
+    context.append(&*model.engine, &Sequence::text(&ids(window, 2))).unwrap();
 
-    let config = |context_length| ContextConfig { system: "x".into(), context_length, memory_length: 4096 };
+    let config = |context_length| ContextConfig {
+        system: "x".into(),
+        context_length,
+        memory_length: 4096,
+        ..Default::default()
+    };
     assert!(matches!(model.open_context(config(4096)), Err(ModelError::TooLong { .. })));
     let error = model.open_context(config(1 << 20)).err().unwrap();
     assert!(error.to_string().contains("32768"), "{error}");

@@ -7,17 +7,41 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use gist_core::mock::{Mock, Script};
 use gist_core::model::Model;
 
-use super::settings::{Backend, Settings};
+use super::settings::{Backend, Quantize, Settings};
 
 type Slot = Arc<Mutex<Weak<dyn Model>>>;
 
-/// One slot per model file. Two elements that start together wait for one load, elements of other models don't.
-static LOADED: LazyLock<Mutex<HashMap<PathBuf, Slot>>> = LazyLock::new(Mutex::default);
+/// What makes two elements share a model.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    path: PathBuf,
+    mmproj: String,
+    device: String,
+    quantize: Quantize,
+}
+
+/// One slot per model. Two elements that start together wait for one load, elements of other models don't.
+static LOADED: LazyLock<Mutex<HashMap<Key, Slot>>> = LazyLock::new(Mutex::default);
 
 /// What the settings name, found but not loaded.
+#[derive(Default)]
 pub(super) enum Source {
     Mock(Script),
-    File(PathBuf),
+    /// Taken by the worker.
+    #[default]
+    Taken,
+    File {
+        path: PathBuf,
+        /// It is given pictures, not the text on them.
+        sees: bool,
+    },
+}
+
+impl Source {
+    /// Whether the model is given pictures.
+    pub(super) fn sees(&self) -> bool {
+        matches!(self, Self::File { sees: true, .. })
+    }
 }
 
 /// Finds the model without loading it, so that a wrong name is said before anything starts.
@@ -30,7 +54,10 @@ pub(super) fn locate(settings: &Settings) -> Result<Source, String> {
         Backend::Mock if settings.model == Settings::default().model => Ok(Source::Mock(Script::default())),
         Backend::Mock => Script::parse(&settings.model).map(Source::Mock),
         Backend::Candle => {
-            gist_models::locate(&settings.model).map(Source::File).map_err(|error| error.to_string())
+            let path = gist_models::locate(&settings.model).map_err(|error| error.to_string())?;
+            gist_qwen::ComputeDevice::named(&settings.device)?;
+            let sees = gist_qwen::sees(&path, settings.mmproj().as_deref());
+            Ok(Source::File { path, sees })
         }
     }
 }
@@ -41,25 +68,39 @@ pub(super) fn locate(settings: &Settings) -> Result<Source, String> {
 /// A sentence that says what to do.
 pub(super) fn load(
     source: Source,
-    context_length: u32,
+    settings: &Settings,
     mut progress: impl FnMut(f32) + Send,
 ) -> Result<Arc<dyn Model>, String> {
     let path = match source {
         Source::Mock(script) => return Ok(Arc::new(Mock::new(script))),
-        Source::File(path) => path,
+        Source::File { path, .. } => path,
+        Source::Taken => return Err("the model was loaded before".into()),
     };
     let slot = {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || lock(slot).strong_count() > 0);
         let empty = || -> Slot { Arc::new(Mutex::new(Weak::<Mock>::new() as Weak<dyn Model>)) };
-        Arc::clone(loaded.entry(path.clone()).or_insert_with(empty))
+        let key = Key {
+            path: path.clone(),
+            mmproj: settings.mmproj.clone(),
+            device: settings.device.clone(),
+            quantize: settings.quantize,
+        };
+        Arc::clone(loaded.entry(key).or_insert_with(empty))
     };
     let mut slot = lock(&slot);
     if let Some(model) = slot.upgrade() {
         return Ok(model);
     }
     let options = gist_qwen::LoadOptions {
-        context_length: context_length as usize,
+        context_length: settings.context_length as usize,
+        mmproj: settings.mmproj(),
+        device: gist_qwen::ComputeDevice::named(&settings.device)?,
+        quantize: match settings.quantize {
+            Quantize::None => None,
+            Quantize::Q8 => Some(gist_qwen::Quantization::Q8),
+            Quantize::Q4 => Some(gist_qwen::Quantization::Q4),
+        },
         progress: Some(&mut progress),
         ..Default::default()
     };
@@ -83,7 +124,7 @@ mod tests {
         let settings = Settings { model: "qwen2.5-coder-0.5b".into(), ..Settings::default() };
         let load = || {
             let source = locate(&settings).expect("`streamgist model pull qwen2.5-coder-0.5b` fetches it");
-            load(source, 2048, |_| ()).expect("loads")
+            load(source, &Settings { context_length: 2048, ..settings.clone() }, |_| ()).expect("loads")
         };
         let (first, second) = (load(), load());
         assert!(Arc::ptr_eq(&first, &second));

@@ -24,7 +24,7 @@ use super::emit::{Emitter, Ledger, Ways};
 use super::inputs::track;
 use super::intake::{Command, Intake, Scope, VIDEO};
 use super::outbox::Outbox;
-use super::sampler::{Axis, Due, Grey};
+use super::sampler::{Axis, Camera, Due};
 use super::settings::{PROPERTIES, Settings};
 use super::worker::{self, Report, Worker};
 use super::{CAT, backend};
@@ -45,6 +45,8 @@ pub(super) struct Run {
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) report: Arc<Report>,
     pub(super) started: Instant,
+    /// The model is given pictures, not the text on them.
+    pub(super) sees: bool,
 }
 
 /// What the video pad knows; touched by its streaming thread alone, but for flushes.
@@ -52,7 +54,7 @@ pub(super) struct Run {
 pub(super) struct Video {
     pub(super) segment: gst::FormattedSegment<gst::ClockTime>,
     pub(super) info: Option<gst_video::VideoInfo>,
-    pub(super) grey: Option<Grey>,
+    pub(super) camera: Option<Camera>,
     pub(super) axis: Axis,
     /// Running-time of the last frame, and how long it lasts if that is known.
     pub(super) last: Option<(u64, Option<u64>)>,
@@ -89,6 +91,10 @@ impl GistSummarizer {
         Ways { messages: settings.post_messages, toc: settings.emit_toc, live: false }
     }
 
+    pub(super) fn gate(&self) -> gist_core::picture::Gate {
+        lock(&self.settings).gate.into()
+    }
+
     pub(super) fn run(&self) -> Option<Run> {
         lock(&self.run).clone()
     }
@@ -107,6 +113,7 @@ impl GistSummarizer {
             ledger: Arc::default(),
             report: Arc::default(),
             started: Instant::now(),
+            sees: source.sees(),
         };
         for pad in self.obj().sink_pads().iter().filter(|pad| pad.is_linked()) {
             run.intake.add(track(pad));

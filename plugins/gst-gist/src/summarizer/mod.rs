@@ -7,6 +7,7 @@ mod imp;
 mod inputs;
 mod intake;
 mod outbox;
+mod pairs;
 mod sampler;
 mod settings;
 mod stats;
@@ -18,7 +19,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-pub use settings::{Backend, Granularity, OverloadPolicy};
+pub use settings::{Backend, Gate, Granularity, OverloadPolicy, Quantize};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("gistsummarizer", gst::DebugColorFlags::empty(), Some("Chapters while it plays"))
@@ -32,6 +33,10 @@ glib::wrapper! {
 impl GistSummarizer {
     fn ways(&self) -> emit::Ways {
         self.imp().ways()
+    }
+
+    fn gate(&self) -> gist_core::picture::Gate {
+        self.imp().gate()
     }
 }
 

@@ -3,8 +3,32 @@
 //! Sampling goes by running-time, never by frame counts or the frame rate of the caps (RTSP says 0/1). The time axis
 //! handed to the core never goes back: a camera that restarts its timestamps at 0 goes on where it was.
 
+use std::sync::Arc;
+
 use gist_screen::Picture;
 use gst_video::VideoFrameExt as _;
+
+/// A sampled frame, in the form its reader wants.
+#[derive(Debug)]
+pub(super) enum Sampled {
+    /// For reading the text on it.
+    Grey(Picture),
+    /// For a model that sees: red, green and blue, row by row without padding.
+    Colour { width: usize, height: usize, pixels: Arc<[u8]> },
+}
+
+impl Sampled {
+    /// Bytes it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Grey(picture) => picture.pixels.len(),
+            Self::Colour { pixels, .. } => pixels.len(),
+        }
+    }
+}
+
+/// Pixels of a picture whose text is read, unless `max-pixels` says otherwise.
+const READABLE: u32 = 1280 * 720;
 
 /// A step back of more than this is a restart of the timestamps, not jitter.
 const RESTART: u64 = gst::ClockTime::SECOND.nseconds();
@@ -71,39 +95,58 @@ impl Due {
     }
 }
 
-/// Turns frames of any format into grey pictures of bounded size.
-pub(super) struct Grey {
+/// Turns frames of any format into pictures: grey ones of bounded size, or colours in full, which the model's own
+/// preprocessing scales down.
+pub(super) struct Camera {
+    colour: bool,
     input: gst_video::VideoInfo,
     output: gst_video::VideoInfo,
     converter: gst_video::VideoConverter,
 }
 
-impl Grey {
-    /// A converter for frames of `input`.
-    pub(super) fn new(input: &gst_video::VideoInfo, max_pixels: u32) -> Result<Self, gst::glib::BoolError> {
+impl Camera {
+    /// A converter for frames of `input`. Grey pictures have at most `max_pixels`, 0 for the default.
+    pub(super) fn new(
+        input: &gst_video::VideoInfo,
+        max_pixels: u32,
+        colour: bool,
+    ) -> Result<Self, gst::glib::BoolError> {
         let (width, height) = (u64::from(input.width()), u64::from(input.height()));
-        let scale = (f64::from(max_pixels) / (width * height).max(1) as f64).sqrt().min(1.0);
+        let most = match (colour, max_pixels) {
+            (true, _) => u32::MAX,
+            (false, 0) => READABLE,
+            (false, most) => most,
+        };
+        let scale = (f64::from(most) / (width * height).max(1) as f64).sqrt().min(1.0);
         let fit = |side: u64| ((side as f64 * scale) as u32).max(1);
         // The converter refuses to change the frame rate or the interlacing.
-        let output = gst_video::VideoInfo::builder(gst_video::VideoFormat::Gray8, fit(width), fit(height))
+        let format = if colour { gst_video::VideoFormat::Rgb } else { gst_video::VideoFormat::Gray8 };
+        let output = gst_video::VideoInfo::builder(format, fit(width), fit(height))
             .fps(input.fps())
             .interlace_mode(input.interlace_mode())
             .build()?;
         let converter = gst_video::VideoConverter::new(input, &output, None)?;
-        Ok(Self { input: input.clone(), output, converter })
+        Ok(Self { colour, input: input.clone(), output, converter })
     }
 
     /// Copies the picture out; `None` when the buffer does not hold a frame of the format.
-    pub(super) fn picture(&mut self, buffer: &gst::BufferRef) -> Option<Picture> {
+    pub(super) fn picture(&mut self, buffer: &gst::BufferRef) -> Option<Sampled> {
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &self.input).ok()?;
-        let grey = gst::Buffer::with_size(self.output.size()).ok()?;
-        let mut grey = gst_video::VideoFrame::from_buffer_writable(grey, &self.output).ok()?;
-        self.converter.frame_ref(&frame, &mut grey.as_mut_video_frame_ref());
-        let (width, height) = (grey.width() as usize, grey.height() as usize);
-        let stride = usize::try_from(*grey.plane_stride().first()?).ok()?;
-        let rows = grey.plane_data(0).ok()?.chunks(stride).take(height);
-        let pixels = rows.flat_map(|row| row.iter().take(width).copied()).collect();
-        Some(Picture { width, height, pixels })
+        let copy = gst::Buffer::with_size(self.output.size()).ok()?;
+        let mut copy = gst_video::VideoFrame::from_buffer_writable(copy, &self.output).ok()?;
+        self.converter.frame_ref(&frame, &mut copy.as_mut_video_frame_ref());
+        let (width, height) = (copy.width() as usize, copy.height() as usize);
+        let stride = usize::try_from(*copy.plane_stride().first()?).ok()?;
+        let line = if self.colour { 3 * width } else { width };
+        let mut pixels = Vec::with_capacity(line * height);
+        for row in copy.plane_data(0).ok()?.chunks(stride).take(height) {
+            pixels.extend_from_slice(row.get(..line)?);
+        }
+        Some(if self.colour {
+            Sampled::Colour { width, height, pixels: pixels.into() }
+        } else {
+            Sampled::Grey(Picture { width, height, pixels })
+        })
     }
 }
 
@@ -150,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_format_becomes_a_grey_picture_of_bounded_size() {
+    fn every_format_becomes_a_grey_picture_of_bounded_size_or_one_in_colour() {
         gst::init().unwrap();
         for format in
             [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::I420, gst_video::VideoFormat::Rgb]
@@ -160,9 +203,14 @@ mod tests {
                 .build()
                 .unwrap();
             let buffer = gst::Buffer::from_slice(vec![255u8; info.size()]);
-            let picture = Grey::new(&info, 640 * 360).unwrap().picture(&buffer).expect("a picture");
-            assert_eq!((picture.width, picture.height, picture.pixels.len()), (640, 360, 640 * 360));
-            assert!(picture.pixels.iter().all(|p| *p > 200), "{format:?}");
+            let grey = Camera::new(&info, 640 * 360, false).unwrap().picture(&buffer);
+            let Some(Sampled::Grey(grey)) = grey else { panic!("no grey picture") };
+            assert_eq!((grey.width, grey.height, grey.pixels.len()), (640, 360, 640 * 360));
+            assert!(grey.pixels.iter().all(|p| *p > 200), "{format:?}");
+            let colour = Camera::new(&info, 640 * 360, true).unwrap().picture(&buffer);
+            let Some(Sampled::Colour { width, height, pixels }) = colour else { panic!("no colour picture") };
+            assert_eq!((width, height, pixels.len()), (1280, 720, 3 * 1280 * 720), "the model scales it");
+            assert!(pixels.chunks(3).all(|p| p == [pixels[0], pixels[1], pixels[2]]), "{format:?}");
         }
     }
 }

@@ -64,15 +64,63 @@ pub enum OverloadPolicy {
     Thin,
 }
 
+/// What of a picture that did not change a model that sees is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistGate")]
+#[repr(i32)]
+pub enum Gate {
+    /// All of it.
+    #[enum_value(name = "Off: every sampled picture is encoded", nick = "off")]
+    Off,
+    /// Nothing.
+    #[default]
+    #[enum_value(name = "Frames: a picture that shows nothing new is left out", nick = "frames")]
+    Frames,
+    /// The parts that changed.
+    #[enum_value(name = "Tokens: only the parts that changed are encoded", nick = "tokens")]
+    Tokens,
+}
+
+impl From<Gate> for gist_core::picture::Gate {
+    fn from(gate: Gate) -> Self {
+        match gate {
+            Gate::Off => Self::Off,
+            Gate::Frames => Self::Frames,
+            Gate::Tokens => Self::Tokens,
+        }
+    }
+}
+
+/// How weights of floats are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
+#[enum_type(name = "GstGistQuantize")]
+#[repr(i32)]
+pub enum Quantize {
+    /// As in the file.
+    #[default]
+    #[enum_value(name = "None: as they are in the file", nick = "none")]
+    None,
+    /// 8 bits.
+    #[enum_value(name = "Q8: 8 bits", nick = "q8")]
+    Q8,
+    /// 4 bits.
+    #[enum_value(name = "Q4: 4 bits", nick = "q4")]
+    Q4,
+}
+
 /// Everything that can be set.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) backend: Backend,
     pub(super) model: String,
+    pub(super) mmproj: String,
+    pub(super) device: String,
+    pub(super) quantize: Quantize,
     pub(super) context_length: u32,
     pub(super) memory_length: u32,
     pub(super) fps: gst::Fraction,
     pub(super) max_pixels: u32,
+    pub(super) gate: Gate,
     pub(super) granularity: Granularity,
     pub(super) core: gist_core::Config,
     pub(super) overload_policy: OverloadPolicy,
@@ -94,10 +142,14 @@ impl Default for Settings {
             backend: Backend::Candle,
             model: gist_models::default_model(gist_models::Kind::Text)
                 .map_or_else(String::new, |m| m.name.clone()),
+            mmproj: String::new(),
+            device: "auto".into(),
+            quantize: Quantize::None,
             context_length: 0,
             memory_length: 4096,
             fps: gst::Fraction::new(1, 1),
-            max_pixels: 1280 * 720,
+            max_pixels: 0,
+            gate: Gate::Frames,
             granularity: Granularity::Normal,
             core: gist_core::Config::default(),
             overload_policy: OverloadPolicy::Auto,
@@ -125,6 +177,11 @@ impl Settings {
         Limits { max_queue_time: self.max_queue_time, text_latency: self.text_latency, block }
     }
 
+    /// The file with the vision part of the model, if one is named.
+    pub(super) fn mmproj(&self) -> Option<std::path::PathBuf> {
+        (!self.mmproj.is_empty()).then(|| self.mmproj.clone().into())
+    }
+
     /// Nanoseconds between two samples.
     pub(super) fn interval(&self) -> u64 {
         let (numer, denom) = (self.fps.numer().max(1) as u64, self.fps.denom().max(1) as u64);
@@ -140,10 +197,14 @@ impl Settings {
         match name {
             "backend" => self.backend = value.get().unwrap_or_default(),
             "model" => self.model = text().unwrap_or_else(|| Self::default().model),
+            "mmproj" => self.mmproj = text().unwrap_or_default(),
+            "device" => self.device = text().unwrap_or_else(|| "auto".into()),
+            "quantize" => self.quantize = value.get().unwrap_or_default(),
             "context-length" => self.context_length = count(),
             "memory-length" => self.memory_length = count(),
             "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
             "max-pixels" => self.max_pixels = count(),
+            "gate" => self.gate = value.get().unwrap_or_default(),
             "prompt" => self.core.prompt = text().filter(|prompt| !prompt.trim().is_empty()),
             "language" => self.core.language = text().unwrap_or_else(|| "auto".into()),
             "granularity" => {
@@ -177,10 +238,14 @@ impl Settings {
         Some(match name {
             "backend" => self.backend.to_value(),
             "model" => self.model.to_value(),
+            "mmproj" => self.mmproj.to_value(),
+            "device" => self.device.to_value(),
+            "quantize" => self.quantize.to_value(),
             "context-length" => self.context_length.to_value(),
             "memory-length" => self.memory_length.to_value(),
             "fps" => self.fps.to_value(),
             "max-pixels" => self.max_pixels.to_value(),
+            "gate" => self.gate.to_value(),
             "prompt" => self.core.prompt.to_value(),
             "language" => self.core.language.to_value(),
             "granularity" => self.granularity.to_value(),
@@ -243,10 +308,29 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         text(
             "model",
             "Model",
-            "Name of a model that `streamgist model list` shows, or a path to a GGUF file; with backend=mock a script (delay-ms=50,steps=3)",
+            "Name of a model that `streamgist model list` shows, or a path: a GGUF file, or a folder in Hugging Face's layout (Qwen3-VL sees the pictures themselves); with backend=mock a script (delay-ms=50,steps=3)",
             Some(&d.model),
             false,
         ),
+        text(
+            "mmproj",
+            "Vision part",
+            "GGUF file with the vision part of the model, if it is not in the same folder",
+            None,
+            false,
+        ),
+        text(
+            "device",
+            "Device",
+            "What computes: auto or cpu (own kernels), reference (candle on the CPU), cuda or metal where this build has them",
+            Some(&d.device),
+            false,
+        ),
+        glib::ParamSpecEnum::builder_with_default("quantize", d.quantize)
+            .nick("Quantize")
+            .blurb("Quantises the weights of a folder as they are read, to take less memory")
+            .mutable_ready()
+            .build(),
         count(
             "context-length",
             "Context length",
@@ -272,10 +356,15 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         count(
             "max-pixels",
             "Maximum pixels",
-            "A sampled picture is scaled down to at most this many pixels",
-            4096,
+            "A sampled picture is scaled down to at most this many pixels, 0 for the default: 921600 where its text is read, 114688 for a model that sees",
+            0,
             d.max_pixels,
         ),
+        glib::ParamSpecEnum::builder_with_default("gate", d.gate)
+            .nick("Gate")
+            .blurb("What of a picture that did not change is given to a model that sees")
+            .mutable_playing()
+            .build(),
         text("prompt", "Prompt", "Your own instructions for the chapter texts, in any language", None, true),
         text(
             "language",

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use gist_core::Observation;
 use gist_core::observation::Source as From;
+use gist_core::picture::{Gate, Pair};
 use gist_core::session::{Identity, Session, Sizes};
 use gist_core::time::Span;
 use gist_screen::{Picture, ScreenReader};
@@ -17,6 +18,8 @@ use super::backend;
 use super::chapters::Out;
 use super::emit::{Emitter, Ways};
 use super::intake::{Command, Intake, Item, Turn};
+use super::pairs::Pairs;
+use super::sampler::Sampled;
 use super::settings::Settings;
 
 /// Steps of writing between two observations of a live stream.
@@ -101,6 +104,8 @@ struct Live {
     session: Session,
     /// Made for the first picture: a stream of speech needs none, and loading takes some hundred milliseconds.
     reader: Option<ScreenReader>,
+    /// For a model that sees.
+    pairs: Pairs,
     /// The screen can't be read; said once.
     blind: bool,
     next_gap: u64,
@@ -109,7 +114,7 @@ struct Live {
 impl Worker {
     fn run(mut self) -> Result<(), String> {
         let Some(session) = self.load()? else { return Ok(()) };
-        let mut live = Live { session, reader: None, blind: false, next_gap: 0 };
+        let mut live = Live { session, reader: None, pairs: Pairs::default(), blind: false, next_gap: 0 };
         loop {
             let turn = self.intake.next(live.session.pending() > 0);
             let start = Instant::now();
@@ -122,6 +127,7 @@ impl Worker {
                 Turn::Advance(time) => self.reach(&mut live, time),
                 Turn::Finish(time) => {
                     self.reach(&mut live, time);
+                    self.show_last(&mut live);
                     live.session.count_frames(0, self.intake.take_dropped());
                     live.session.finish(time);
                 }
@@ -137,9 +143,9 @@ impl Worker {
         self.report.state("loading");
         let start = Instant::now();
         self.progress(gst::ProgressType::Start, &format!("loading {}", self.settings.model));
-        let source = std::mem::replace(&mut self.source, backend::Source::File(std::path::PathBuf::new()));
+        let source = std::mem::take(&mut self.source);
         let mut told = 0;
-        let model = backend::load(source, self.settings.context_length, |share| {
+        let model = backend::load(source, &self.settings, |share| {
             let percent = (share * 100.0) as u32;
             if percent >= told + 10 {
                 told = percent;
@@ -158,6 +164,7 @@ impl Worker {
         let sizes = Sizes {
             context_length: settings.context_length as usize,
             memory_length: settings.memory_length as usize,
+            max_pixels: settings.max_pixels as usize,
         };
         let session =
             Session::new(model, identity, settings.core.clone(), sizes).map_err(|error| error.to_string())?;
@@ -198,6 +205,7 @@ impl Worker {
         if let Some(reader) = &mut live.reader {
             reader.reset();
         }
+        live.pairs.reset();
         live.next_gap = 0;
         self.emitter.forget(self.ways());
     }
@@ -248,10 +256,13 @@ impl Worker {
         match item {
             Item::Frame(picture) => {
                 live.session.begin(time);
-                self.look(live, time, &picture);
+                self.look(live, time, picture);
             }
             Item::Text(observation) => self.observe(live, observation),
-            Item::Cut(reason) => return live.session.cut(time, reason, None),
+            Item::Cut(reason) => {
+                self.show_last(live);
+                return live.session.cut(time, reason, None);
+            }
             Item::Timeline(timeline) => {
                 live.session.set_timeline(timeline);
                 live.session.begin(time);
@@ -270,9 +281,36 @@ impl Worker {
         }
     }
 
-    fn look(&mut self, live: &mut Live, time: u64, picture: &Picture) {
+    fn look(&mut self, live: &mut Live, time: u64, picture: Sampled) {
         self.report.frames_looked_at.fetch_add(1, Ordering::Relaxed);
         live.session.count_frames(1, 0);
+        match picture {
+            Sampled::Grey(picture) => self.read(live, time, &picture),
+            Sampled::Colour { width, height, pixels } => {
+                if let Some((pair, span)) = live.pairs.push(time, width, height, pixels) {
+                    self.show(live, &pair, span);
+                }
+            }
+        }
+    }
+
+    /// Shows a model that sees two pictures.
+    fn show(&self, live: &mut Live, pair: &Pair, span: Span) {
+        let gate = self.element.upgrade().map_or(Gate::default(), |element| element.gate());
+        if let Err(error) = live.session.see(pair, span, gate) {
+            self.warn(&format!("A picture could not be encoded: {error}"));
+        }
+    }
+
+    /// A picture that waits for its second gets none: the stream ends or breaks here.
+    fn show_last(&self, live: &mut Live) {
+        if let Some((pair, span)) = live.pairs.finish() {
+            self.show(live, &pair, span);
+        }
+    }
+
+    /// Reads the text on a picture.
+    fn read(&mut self, live: &mut Live, time: u64, picture: &Picture) {
         if live.blind {
             return;
         }

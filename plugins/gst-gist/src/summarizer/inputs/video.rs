@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 use super::super::CAT;
 use super::super::imp::{GistSummarizer, Run, Video, lock};
 use super::super::intake::{Item, VIDEO};
-use super::super::sampler::Grey;
+use super::super::sampler::{Camera, Sampled};
 use super::super::settings::OverloadPolicy;
 use super::timeline;
 
@@ -80,7 +80,7 @@ impl GistSummarizer {
     fn sample(&self, run: &Run, seen: Seen) -> Result<(), gst::FlowError> {
         let max_pixels = lock(&self.settings).max_pixels;
         // What is kept is a copy, so no pool runs dry.
-        let picture = seen.frame.and_then(|frame| lock(&self.video).picture(&frame, max_pixels));
+        let picture = seen.frame.and_then(|frame| lock(&self.video).picture(&frame, max_pixels, run.sees));
         let cut = seen.cut.map(Item::Cut);
         let items = cut.into_iter().chain(seen.timeline.map(Item::Timeline)).chain(picture.map(Item::Frame));
         let dropped = items.map(|item| run.intake.push(VIDEO, seen.time, item)).sum();
@@ -153,7 +153,7 @@ impl GistSummarizer {
         if video.info.as_ref().is_some_and(|old| (shape(old) - shape(&info)).abs() > 0.05) {
             video.cut = Some(Reason::Caps);
         }
-        video.grey = None;
+        video.camera = None;
         video.info = Some(info);
     }
 
@@ -199,12 +199,14 @@ impl Video {
         })
     }
 
-    fn picture(&mut self, buffer: &gst::BufferRef, max_pixels: u32) -> Option<gist_screen::Picture> {
-        if self.grey.is_none() {
+    /// Copies a frame, in colour for a model that sees.
+    fn picture(&mut self, buffer: &gst::BufferRef, max_pixels: u32, colour: bool) -> Option<Sampled> {
+        if self.camera.is_none() {
             let info = self.info.as_ref()?;
-            let grey = Grey::new(info, max_pixels);
-            self.grey = grey.inspect_err(|why| gst::warning!(CAT, "{info:?} can't be looked at: {why}")).ok();
+            let camera = Camera::new(info, max_pixels, colour);
+            self.camera =
+                camera.inspect_err(|why| gst::warning!(CAT, "{info:?} can't be looked at: {why}")).ok();
         }
-        self.grey.as_mut()?.picture(buffer)
+        self.camera.as_mut()?.picture(buffer)
     }
 }

@@ -13,8 +13,9 @@ use gist_core::event::Reason;
 use gist_core::reorder::Track;
 use gist_core::session::Timeline;
 use gist_core::{Config, Observation};
-use gist_screen::Picture;
 use state::{Source, State};
+
+use super::sampler::Sampled;
 
 /// The track of the `sink` pad; text pads count from 1.
 pub(super) const VIDEO: Track = 0;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What goes through the reorder buffer.
 pub(super) enum Item {
-    Frame(Picture),
+    Frame(Sampled),
     Text(Observation),
     /// Ends the open chapter here.
     Cut(Reason),

@@ -1,5 +1,6 @@
 use gist_core::observation::Source as From;
 use gist_core::time::Span;
+use gist_screen::Picture;
 
 use super::*;
 
@@ -14,7 +15,7 @@ fn intake(live: bool) -> Intake {
 }
 
 fn frame() -> Item {
-    Item::Frame(Picture { width: 1, height: 1, pixels: vec![0] })
+    Item::Frame(Sampled::Grey(Picture { width: 1, height: 1, pixels: vec![0] }))
 }
 
 fn text(at: u64) -> Item {
@@ -202,7 +203,7 @@ fn after_the_end_was_forced_nothing_comes() {
 
 /// Eight pictures of 8 MiB are all that may wait.
 fn large() -> Item {
-    Item::Frame(Picture { width: 8 << 20, height: 1, pixels: vec![0; 8 << 20] })
+    Item::Frame(Sampled::Grey(Picture { width: 8 << 20, height: 1, pixels: vec![0; 8 << 20] }))
 }
 
 #[test]
@@ -238,7 +239,8 @@ fn pictures_that_wait_for_the_worker_are_waited_for() {
 fn two_pictures_may_wait_however_large_they_are() {
     let intake = intake(true);
     for time in 1..=5 {
-        let item = Item::Frame(Picture { width: 65 << 20, height: 1, pixels: vec![0; 65 << 20] });
+        let item =
+            Item::Frame(Sampled::Grey(Picture { width: 65 << 20, height: 1, pixels: vec![0; 65 << 20] }));
         intake.push(VIDEO, time, item);
     }
     assert_eq!((intake.counters().queued, intake.counters().frames_dropped), (2, 3));

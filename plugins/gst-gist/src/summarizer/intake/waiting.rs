@@ -51,7 +51,7 @@ impl Waiting {
         match &item {
             Item::Frame(picture) => {
                 self.pictures += 1;
-                self.bytes += picture.pixels.len();
+                self.bytes += picture.bytes();
             }
             Item::Text(_) => self.texts += 1,
             Item::Cut(_) | Item::Timeline(_) => {}
@@ -109,7 +109,7 @@ impl Waiting {
         match item {
             Item::Frame(picture) => {
                 self.pictures -= 1;
-                self.bytes -= picture.pixels.len();
+                self.bytes -= picture.bytes();
             }
             Item::Text(_) => self.texts -= 1,
             Item::Cut(_) | Item::Timeline(_) => {}

@@ -6,6 +6,7 @@ mod output;
 mod pads;
 mod seek;
 mod video;
+mod vision;
 
 use std::sync::mpsc;
 use std::time::Duration;

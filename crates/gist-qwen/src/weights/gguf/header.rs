@@ -126,13 +126,19 @@ impl<'a> Header<'a> {
                 .collect::<Result<_, _>>()
                 .map(Value::Strings);
         }
-        let mut ints = Vec::with_capacity(n as usize);
+        let (mut ints, mut floats) = (Vec::new(), Vec::new());
         for _ in 0..n {
-            if let Value::Int(i) = self.value(kind)? {
-                ints.push(i);
+            match self.value(kind)? {
+                Value::Int(i) => ints.push(i),
+                Value::Float(x) => floats.push(x),
+                _ => (),
             }
         }
-        Ok(if ints.len() == n as usize { Value::Ints(ints) } else { Value::Other })
+        Ok(match n as usize {
+            n if n == ints.len() => Value::Ints(ints),
+            n if n == floats.len() => Value::Floats(floats),
+            _ => Value::Other,
+        })
     }
 
     pub(super) fn tensor(&mut self) -> Result<(String, TensorInfo), LoadError> {

@@ -7,13 +7,13 @@ mod header;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-use candle_core::quantized::{GgmlDType, QTensor, ggml_file};
+use candle_core::quantized::GgmlDType;
 
+use super::patches::{self, PATCHES};
+use super::{Info, Raw, Weights, read_error};
 use crate::error::LoadError;
 use header::Header;
 
@@ -29,6 +29,7 @@ pub(crate) enum Value {
     String(String),
     Strings(Vec<String>),
     Ints(Vec<i64>),
+    Floats(Vec<f64>),
     Other,
 }
 
@@ -54,16 +55,10 @@ pub(crate) struct Gguf {
 impl Gguf {
     /// Opens `path` and reads metadata and tensor table.
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
-        let io = |source: std::io::Error| match source.kind() {
-            ErrorKind::NotFound => LoadError::NotFound(path.into()),
-            _ => LoadError::Io { path: path.into(), source },
-        };
-        let file = File::open(path).map_err(io)?;
-        let stat = file.metadata().map_err(io)?;
-        if !stat.is_file() {
-            return Err(LoadError::NotGguf(path.into()));
-        }
-        let length = stat.len();
+        let (file, length) = super::open(path).map_err(|e| match e {
+            LoadError::Unsupported { path, .. } => LoadError::NotGguf(path),
+            e => e,
+        })?;
         let mut header = Header::new(path, &file, length);
         if length < 4 || header.bytes("the magic")? != *b"GGUF" {
             return Err(LoadError::NotGguf(path.into()));
@@ -114,12 +109,12 @@ impl Gguf {
         Ok(Self { path: path.into(), file, metadata, tensors })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn invalid(&self, what: impl Into<String>) -> LoadError {
         LoadError::Invalid { path: self.path.clone(), what: what.into() }
+    }
+
+    pub(crate) fn unsupported(&self, what: impl Into<String>) -> LoadError {
+        LoadError::Unsupported { path: self.path.clone(), what: what.into() }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
@@ -147,6 +142,14 @@ impl Gguf {
         }
     }
 
+    /// An integer that must lie in `0..=max`.
+    pub(crate) fn count(&self, key: &str, max: usize) -> Result<usize, LoadError> {
+        match self.get(key) {
+            Some(Value::Int(0)) => Ok(0),
+            _ => self.size(key, max),
+        }
+    }
+
     /// An integer that must lie in `1..=max`.
     pub(crate) fn size(&self, key: &str, max: usize) -> Result<usize, LoadError> {
         match self.get(key) {
@@ -165,52 +168,47 @@ impl Gguf {
             _ => Err(self.invalid(format!("{key} is missing or not above 0"))),
         }
     }
+}
 
-    pub(crate) fn contains(&self, tensor: &str) -> bool {
+impl Weights for Gguf {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn contains(&self, tensor: &str) -> bool {
         self.tensors.contains_key(tensor)
     }
 
-    /// Bytes of all tensors.
-    pub(crate) fn tensor_bytes(&self) -> u64 {
-        self.tensors.values().map(|t| t.size).sum()
-    }
-
-    /// Reads a tensor, which must have exactly this shape (row-major).
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<QTensor, LoadError> {
-        let Some(info) = self.tensors.get(name) else {
-            return Err(self.invalid(format!("tensor {name} is missing")));
+    fn infos(&self) -> Vec<Info> {
+        let info = |(name, t): (&String, &TensorInfo)| Info {
+            name: name.clone(),
+            dtype: t.dtype,
+            shape: t.shape.clone(),
         };
-        if info.shape != shape {
-            return Err(self.invalid(format!("tensor {name} has shape {:?}, not {shape:?}", info.shape)));
-        }
-        let mut raw = vec![0; info.size as usize];
-        self.file
-            .read_exact_at(&mut raw, info.offset)
-            .map_err(|e| read_error(&self.path, e, &format!("tensor {name}")))?;
-        ggml_file::qtensor_from_ggml(info.dtype, &raw, shape.to_vec(), &Device::Cpu)
-            .map_err(|e| self.invalid(format!("tensor {name}: {e}")))
+        self.tensors.iter().map(info).collect()
     }
 
-    /// Reads a vector as f32; every value must be finite.
-    pub(crate) fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, LoadError> {
-        let values = self
-            .tensor(name, &[n])?
-            .dequantize(&Device::Cpu)
-            .and_then(|t| t.to_vec1::<f32>())
-            .map_err(|e| self.invalid(format!("tensor {name}: {e}")))?;
-        if values.iter().all(|x| x.is_finite()) {
-            Ok(values)
-        } else {
-            Err(self.invalid(format!("tensor {name} holds values that are not numbers")))
+    fn read(&self, name: &str) -> Result<Raw, LoadError> {
+        let second = format!("{PATCHES}.1");
+        if name == PATCHES && self.contains(&second) {
+            let joined = patches::join(&self.read_stored(name)?, &self.read_stored(&second)?);
+            return joined
+                .ok_or_else(|| self.invalid(format!("the two parts of {name} do not fit together")));
         }
+        self.read_stored(name)
     }
 }
 
-fn read_error(path: &Path, error: std::io::Error, what: &str) -> LoadError {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => {
-            LoadError::Truncated { path: path.into(), what: format!("it ends within {what}") }
-        }
-        _ => LoadError::Io { path: path.into(), source: error },
+impl Gguf {
+    /// A tensor as it is stored.
+    fn read_stored(&self, name: &str) -> Result<Raw, LoadError> {
+        let Some(info) = self.tensors.get(name) else {
+            return Err(self.invalid(format!("tensor {name} is missing")));
+        };
+        let mut bytes = vec![0; info.size as usize];
+        self.file
+            .read_exact_at(&mut bytes, info.offset)
+            .map_err(|e| read_error(&self.path, e, &format!("tensor {name}")))?;
+        Ok(Raw { dtype: info.dtype, shape: info.shape.clone(), bytes })
     }
 }

@@ -1,0 +1,4 @@
+mod fixtures;
+mod oracle;
+mod stored;
+mod towers;

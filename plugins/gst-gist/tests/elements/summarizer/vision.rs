@@ -1,0 +1,121 @@
+//! A model that sees: nano-vl, a tiny trained Qwen3-VL, on slides whose titles it is known to read.
+
+use std::path::{Path, PathBuf};
+
+use gst::prelude::*;
+use gst_check::Harness;
+
+use super::S;
+use crate::init;
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano-vl")
+}
+
+/// A slide and the title that the model is known to read on it.
+fn slides() -> Vec<(Vec<u8>, String)> {
+    let known: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(model().join("eval.json")).unwrap()).unwrap();
+    let examples = known["examples"].as_array().unwrap();
+    let large = examples.iter().filter(|e| e["width"] == 320 && e["height"] == 192);
+    large
+        .map(|example| {
+            let file = model().join(example["file"].as_str().unwrap());
+            let answer: serde_json::Value =
+                serde_json::from_str(example["answer"].as_str().unwrap()).unwrap();
+            let pixels = image::open(file).unwrap().into_rgb8().into_raw();
+            (pixels, answer["title"].as_str().unwrap().to_owned())
+        })
+        .collect()
+}
+
+/// Shows each slide for ten seconds at two frames a second; returns the closed chapters and the statistics.
+fn watch(properties: &[(&str, &str)]) -> (Vec<serde_json::Value>, gst::Structure) {
+    init();
+    let element = gst::ElementFactory::make("gistsummarizer")
+        .property("model", model().to_str().unwrap())
+        .property("min-chapter-duration", 5 * S)
+        .property("look-ahead", 2 * S)
+        // A harness says that it is live; a test is as fast as it can be.
+        .property_from_str("overload-policy", "block")
+        .build()
+        .unwrap();
+    for (name, value) in properties {
+        element.set_property_from_str(name, value);
+    }
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut video = Harness::with_element(&element, Some("sink"), Some("src"));
+    video.set_src_caps_str("video/x-raw,format=RGB,width=320,height=192,framerate=2/1");
+    video.play();
+    for (i, (pixels, _)) in slides().iter().enumerate() {
+        for half in 0..20 {
+            let mut buffer = gst::Buffer::from_slice(pixels.clone());
+            let at = gst::ClockTime::from_mseconds((i * 20 + half) as u64 * 500);
+            let edit = buffer.get_mut().unwrap();
+            edit.set_pts(at);
+            edit.set_duration(gst::ClockTime::from_mseconds(500));
+            video.push(buffer).unwrap();
+        }
+    }
+    video.push_event(gst::event::Eos::new());
+    let faults = [gst::MessageType::Error, gst::MessageType::Warning];
+    let fault = bus.pop_filtered(&faults);
+    assert!(fault.is_none(), "{fault:?}");
+    let chapters: Vec<serde_json::Value> =
+        serde_json::from_str(&element.property::<String>("chapters-json")).unwrap();
+    let stats = element.property::<gst::Structure>("stats");
+    element.set_state(gst::State::Null).unwrap();
+    (chapters, stats)
+}
+
+#[test]
+fn pixels_become_titled_chapters_at_the_right_times() {
+    let (chapters, _) = watch(&[]);
+    let titles: Vec<_> = chapters.iter().map(|c| c["title"].as_str().unwrap().to_owned()).collect();
+    let shown: Vec<_> = slides().into_iter().map(|(_, title)| title).collect();
+    assert_eq!(titles.len(), shown.len(), "{titles:?}");
+    // The answers are known for other stamps; the model reads three titles in four.
+    let right = titles.iter().zip(&shown).filter(|(read, shown)| read == shown).count();
+    assert!(right + 1 >= shown.len(), "{titles:?} of {shown:?}");
+    for (i, chapter) in chapters.iter().enumerate() {
+        let start = chapter["start"].as_f64().unwrap();
+        assert!((start - 10.0 * i as f64).abs() <= 1.0, "chapter {i} begins at {start}");
+        assert_ne!(chapter["partial"], true, "{chapter:#}");
+    }
+}
+
+#[test]
+fn what_does_not_change_costs_nothing() {
+    let tokens = |gate: &str| watch(&[("gate", gate)]).1.get::<u64>("tokens-appended").unwrap();
+    let (off, frames, kept) = (tokens("off"), tokens("frames"), tokens("tokens"));
+    // One pair in five shows something new.
+    assert!(frames * 4 < off, "{frames} of {off}");
+    assert!(kept <= frames, "{kept} of {frames}");
+}
+
+#[test]
+fn the_reference_path_sees_the_same() {
+    let titles = |device: &str| {
+        let (chapters, _) = watch(&[("device", device)]);
+        chapters.iter().map(|c| c["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(titles("reference"), titles("cpu"));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_in_words() {
+    init();
+    let element = gst::ElementFactory::make("gistsummarizer")
+        .property("model", model().to_str().unwrap())
+        .property("device", "abacus")
+        .build()
+        .unwrap();
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    assert!(element.set_state(gst::State::Paused).is_err());
+    let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+    let gst::MessageView::Error(error) = message.view() else { panic!("{message:?}") };
+    assert!(error.error().to_string().contains("there is no device abacus"), "{error:?}");
+    element.set_state(gst::State::Null).unwrap();
+}
