@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay test test-long lint deny fmt doc eval
+.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long lint deny fmt doc eval
 
 PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca-certificates \
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev \
@@ -58,6 +58,10 @@ demo-rtsp: build models ## The same lecture from a real RTSP server, in real tim
 demo-delay: build models ## The same in real time, measuring how long the element holds each video buffer
 	target/release/lecture make --talk-data tests/data/talks --out target/demo
 	tools/demo.sh delay
+
+demo-vl: build ## A film of title slides, seen by a tiny Qwen3-VL that lies in the repository: no download
+	target/release/lecture titles --words models/nano-vl/words.txt --out target/demo/titles
+	tools/demo.sh vl
 
 # The tests are built before the models are fetched, so that the application that fetches them is one of the things
 # built: another build of it, with the features of one package alone, would compile half of the dependencies again.

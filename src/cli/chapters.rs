@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum, value_parser};
 use gist_core::export::Format;
 use gist_models::{Kind, default_model};
 
+use super::describe::Quantize;
 use super::exit::Class;
 use crate::run::input::{Input, Transcript};
 use crate::run::{Job, Output, run as drive};
@@ -73,9 +74,22 @@ pub(crate) struct ChaptersArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
     look_ahead: Option<u64>,
 
-    /// Language model: a name that `streamgist model list` shows, or a GGUF file
+    /// Language model: a name that `streamgist model list` shows, a GGUF file, or a folder with a Qwen3-VL, which sees
+    /// the pictures themselves
     #[arg(long, value_name = "MODEL", help_heading = "Models")]
     model: Option<String>,
+    /// The vision part of a model in GGUF files, if it is not in the same folder
+    #[arg(long, value_name = "FILE", help_heading = "Models")]
+    mmproj: Option<String>,
+    /// Quantises the weights of a folder as they are read, to take less memory
+    #[arg(long, value_enum, value_name = "TYPE", help_heading = "Models")]
+    quantize: Option<Quantize>,
+    /// What computes: auto, cpu, reference, cuda, metal
+    #[arg(long, value_name = "DEVICE", help_heading = "Models")]
+    device: Option<String>,
+    /// What of a picture that did not change a model that sees is given [default: frames]
+    #[arg(long, value_enum, help_heading = "Models")]
+    gate: Option<Gate>,
     /// Speech model: a name that `streamgist model list` shows, or a directory of a Whisper model
     #[arg(long, value_name = "MODEL", help_heading = "Models")]
     speech_model: Option<String>,
@@ -91,7 +105,7 @@ pub(crate) struct ChaptersArgs {
     /// Pictures looked at per second: 1, 1/2, 5/1 [default: 1]
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Models")]
     fps: Option<String>,
-    /// A picture is scaled down to at most this many pixels [default: 921600]
+    /// A picture is scaled down to at most this many pixels [default: 921600 to be read, 114688 for a model that sees]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(4096..), help_heading = "Models")]
     max_pixels: Option<u32>,
 
@@ -101,6 +115,16 @@ pub(crate) struct ChaptersArgs {
     /// What runs the language model; `mock` is for tests
     #[arg(long, hide = true, action = ArgAction::Set)]
     backend: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Gate {
+    /// All of it
+    Off,
+    /// Nothing
+    Frames,
+    /// The parts that changed
+    Tokens,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -189,6 +213,10 @@ impl ChaptersArgs {
         let all = [
             ("backend", self.backend.clone()),
             ("model", self.model.clone()),
+            ("mmproj", self.mmproj.clone()),
+            ("quantize", self.quantize.and_then(|quantize| name_of(&quantize))),
+            ("device", self.device.clone()),
+            ("gate", self.gate.and_then(|gate| name_of(&gate))),
             ("context-length", number(self.context_length)),
             ("memory-length", number(self.memory_length)),
             ("fps", self.fps.clone()),
@@ -208,6 +236,11 @@ impl ChaptersArgs {
         let all = [("model", self.speech_model.clone()), ("language", self.speech_language.clone())];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
+}
+
+/// What a value is called on the command line, and as a property.
+fn name_of(value: &impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
 fn default_name(kind: Kind) -> Option<&'static str> {

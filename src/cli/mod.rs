@@ -1,9 +1,12 @@
 //! The command line.
 
+mod bench;
 mod chapters;
+mod describe;
 mod doctor;
 pub(crate) mod exit;
 mod model;
+mod parity;
 
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -25,9 +28,12 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Bench(bench::BenchArgs),
     Chapters(Box<chapters::ChaptersArgs>),
+    Describe(describe::DescribeArgs),
     Eval(eval::EvalArgs),
     Model(model::ModelArgs),
+    Parity(parity::ParityArgs),
     /// Tells what is missing on this machine, and the command that mends it
     Doctor,
 }
@@ -53,10 +59,13 @@ impl Cli {
     /// One sentence for the user; [`exit::Class::of`] tells the exit code.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
+            Command::Bench(args) => bench::run(&args),
             Command::Chapters(args) => chapters::run(&args),
+            Command::Describe(args) => describe::run(&args),
             Command::Doctor => doctor::run(),
             Command::Eval(args) => eval::run(&args),
             Command::Model(args) => model::run(&args),
+            Command::Parity(args) => parity::run(&args),
         }
     }
 }

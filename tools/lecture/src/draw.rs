@@ -15,10 +15,7 @@ const PHRASE_CHARS: usize = 48;
 
 /// Draws a slide as PNG, 1280×720.
 pub(crate) fn slide(slide: &Slide, path: &Path) -> Result<()> {
-    ensure!(
-        Path::new(FONTS).join("DejaVuSans.ttf").exists(),
-        "no fonts to draw with; install them with: apt-get install fonts-dejavu-core"
-    );
+    fonts()?;
     let mut text = Text { directory: path.with_extension("text"), filter: String::new(), count: 0 };
     std::fs::create_dir_all(&text.directory)?;
     let mut y = 70;
@@ -39,6 +36,26 @@ pub(crate) fn slide(slide: &Slide, path: &Path) -> Result<()> {
     let filter = text.filter.trim_end_matches(',');
     let source = "color=0xfaf9f5:s=1280x720";
     run(ffmpeg().args(["-f", "lavfi", "-i", source, "-vf", filter, "-frames:v", "1"]).arg(path))
+}
+
+/// Draws a slide that is nothing but a title as PNG, light on dark or dark on light.
+pub(crate) fn title(title: &str, (width, height): (u32, u32), dark: bool, path: &Path) -> Result<()> {
+    fonts()?;
+    let mut text = Text { directory: path.with_extension("text"), filter: String::new(), count: 0 };
+    std::fs::create_dir_all(&text.directory)?;
+    let (ground, ink) = if dark { ("0x101830", "0xf0f0f0") } else { ("0xf4f2ea", "0x202020") };
+    text.draw(title, "DejaVuSans.ttf", if title.len() > 20 { 20 } else { 26 }, ink, 14, 14)?;
+    let filter = text.filter.trim_end_matches(',');
+    let source = format!("color={ground}:s={width}x{height}");
+    run(ffmpeg().args(["-f", "lavfi", "-i", &source, "-vf", filter, "-frames:v", "1"]).arg(path))
+}
+
+fn fonts() -> Result<()> {
+    ensure!(
+        Path::new(FONTS).join("DejaVuSans.ttf").exists(),
+        "no fonts to draw with; install them with: apt-get install fonts-dejavu-core"
+    );
+    Ok(())
 }
 
 /// Text goes to drawtext by file: nothing in it needs escaping.
@@ -78,37 +95,47 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Joins slides (`start` in seconds, PNG) and sound into a Matroska file: H.264 at 25 frames a second, AAC at 44.1 kHz.
-pub(crate) fn film(slides: &[(f64, PathBuf)], sound: &Sound, scratch: &Path, out: &Path) -> Result<()> {
+/// What is heard with the slides.
+pub(crate) enum Track<'a> {
+    /// A voice; AAC at 44.1 kHz in the film.
+    Voice(&'a Sound),
+    /// Nothing, for so many seconds: the film has no sound at all.
+    Silence(f64),
+}
+
+/// Joins slides (`start` in seconds, PNG) and sound into a Matroska file with H.264 at `fps` frames a second.
+pub(crate) fn film(
+    slides: &[(f64, PathBuf)],
+    track: Track<'_>,
+    fps: u32,
+    scratch: &Path,
+    out: &Path,
+) -> Result<()> {
+    let length = match track {
+        Track::Voice(sound) => sound.duration(),
+        Track::Silence(seconds) => seconds,
+    };
     let mut list = String::from("ffconcat version 1.0\n");
-    let ends = slides.iter().skip(1).map(|(start, _)| *start).chain([sound.duration()]);
+    let ends = slides.iter().skip(1).map(|(start, _)| *start).chain([length]);
     for ((start, picture), end) in slides.iter().zip(ends) {
         let name = picture.file_name().unwrap_or_default().display();
         write!(list, "file {name}\nduration {:.6}\n", end - start)?;
     }
-    let (concat, raw) = (scratch.join("slides.ffconcat"), scratch.join("voice.raw"));
+    let concat = scratch.join("slides.ffconcat");
     std::fs::write(&concat, list)?;
-    sound.write_raw(&raw)?;
-    let (rate, duration) = (sound.rate.to_string(), format!("{:.6}", sound.duration()));
     let mut command = ffmpeg();
     command.args(["-f", "concat", "-i"]).arg(&concat);
-    command.args(["-f", "s16le", "-ar", &rate, "-ac", "1", "-i"]).arg(&raw);
-    // The last picture has no successor that would end it, so it is held for as long as the sound lasts. A key
-    // frame every two seconds lets a client that joins late see something soon.
-    command.args(["-vf", "format=yuv420p,fps=25,tpad=stop=-1:stop_mode=clone", "-t", &duration]);
-    command.args([
-        "-c:v",
-        "libx264",
-        "-preset",
-        "ultrafast",
-        "-tune",
-        "stillimage",
-        "-crf",
-        "24",
-        "-g",
-        "50",
-    ]);
-    command.args(["-c:a", "aac", "-b:a", "96k", "-ar", "44100"]).arg(out);
+    if let Track::Voice(sound) = track {
+        let raw = scratch.join("voice.raw");
+        sound.write_raw(&raw)?;
+        command.args(["-f", "s16le", "-ar", &sound.rate.to_string(), "-ac", "1", "-i"]).arg(&raw);
+        command.args(["-c:a", "aac", "-b:a", "96k", "-ar", "44100"]);
+    }
+    // The last picture has no successor that would end it, so it is held for as long as the film lasts. A key frame
+    // every two seconds lets a client that joins late see something soon.
+    let filter = format!("format=yuv420p,fps={fps},tpad=stop=-1:stop_mode=clone");
+    command.args(["-vf", &filter, "-t", &format!("{length:.6}"), "-c:v", "libx264", "-preset", "ultrafast"]);
+    command.args(["-tune", "stillimage", "-crf", "24", "-g", &(2 * fps).to_string()]).arg(out);
     run(&mut command)
 }
 

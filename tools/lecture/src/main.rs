@@ -11,6 +11,7 @@ mod matching;
 mod report;
 mod serve;
 mod talk;
+mod titles;
 mod voice;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,18 @@ enum Command {
         /// Where the lecture goes
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+    },
+    /// Make titles.mkv and titles.truth.json: title slides for a model that reads titles, such as models/nano-vl
+    Titles {
+        /// One word a line
+        #[arg(long, value_name = "FILE")]
+        words: PathBuf,
+        /// Where the film goes
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Other titles
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Serve a file in real time at rtsp://127.0.0.1:PORT/lecture
     Serve {
@@ -85,6 +98,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Make { talk_data, out } => make::make(&talk_data, &out),
+        Command::Titles { words, out, seed } => titles::make(&words, &out, seed),
         Command::Serve { file, port, once } => serve::serve(&file, port, once),
         Command::Delay { launch } => delay::delay(&launch.join(" ")),
         Command::Report { truth, chapters, log, wall, out } => {

@@ -51,7 +51,7 @@ pub(crate) fn make(talk_data: &Path, out: &Path) -> Result<()> {
     let [vtt, truth, film] = OUTPUTS.map(|name| out.join(name));
     println!("encoding {:.0} s of film", sound.duration());
     let unfinished = out.join("unfinished.mkv");
-    draw::film(&slides, &sound, scratch.path(), &unfinished)?;
+    draw::film(&slides, draw::Track::Voice(&sound), 25, scratch.path(), &unfinished)?;
     std::fs::write(&vtt, timeline.webvtt())?;
     std::fs::write(&truth, serde_json::to_string_pretty(&timeline.truth)? + "\n")?;
     std::fs::rename(&unfinished, &film)?;
