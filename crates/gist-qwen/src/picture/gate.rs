@@ -4,9 +4,9 @@
 //! what came last: so a picture that drifts slowly is kept again once it has drifted far enough, and noise around a
 //! standing picture never adds up.
 //!
-//! Of a kept pair the model knows both frames and believes what the second one shows. A new pair is therefore nothing
-//! new if its second frame is like the kept second, and its first like either: the pair after a change of slides in
-//! the middle of a pair is not kept a second time, and neither is a cursor that blinks in step with the pairs.
+//! Frames are compared each in its place. So the pair after one in whose middle the picture changed is kept as well: the
+//! model has seen what is new only mixed with what was before, and cannot read it. And a cursor that blinks in step with
+//! the pairs is nothing new.
 
 use super::{BLOCK, CHANNELS, Frame, PictureError, blocks};
 
@@ -58,13 +58,6 @@ pub struct TokenGate {
     kept: Kept,
 }
 
-/// Tells whether a pair differs from the one that was last kept.
-#[derive(Clone, Debug, Default)]
-pub struct PairGate {
-    tolerance: Tolerance,
-    kept: Kept,
-}
-
 impl TokenGate {
     /// A gate that has seen nothing.
     pub fn new(tolerance: Tolerance) -> Self {
@@ -100,35 +93,6 @@ impl TokenGate {
     }
 }
 
-impl PairGate {
-    /// A gate that has seen nothing.
-    pub fn new(tolerance: Tolerance) -> Self {
-        Self { tolerance, kept: Kept::default() }
-    }
-
-    /// Whether any block of the pair changed since a pair was last kept; if so the whole pair counts as kept. The first
-    /// pair, and the first of a new size, always is.
-    ///
-    /// # Errors
-    ///
-    /// [`PictureError::NotBlocks`], [`PictureError::SizesDiffer`]; the gate is then as before.
-    pub fn keep(&mut self, first: &Frame<'_>, second: &Frame<'_>) -> Result<bool, PictureError> {
-        let (wide, high) = blocks(first, second)?;
-        let sums = self.tolerance.sums();
-        let keep = self.kept.size != first.size()
-            || (0..wide * high).any(|token| self.kept.differs(token, first, second, sums));
-        if keep {
-            self.kept.replace(first, second);
-        }
-        Ok(keep)
-    }
-
-    /// Forgets what was kept: the next pair is kept.
-    pub fn reset(&mut self) {
-        self.kept.size = (0, 0);
-    }
-}
-
 impl Kept {
     fn replace(&mut self, first: &Frame<'_>, second: &Frame<'_>) {
         self.size = first.size();
@@ -148,10 +112,8 @@ impl Kept {
 
     /// Whether block `token` of a pair of this size shows what the kept one did not.
     fn differs(&self, token: usize, first: &Frame<'_>, second: &Frame<'_>, sums: (u32, u32)) -> bool {
-        let same = |kept: usize, frame: &Frame<'_>| {
-            is_same(token, self.size.0, &self.frames[kept], frame.pixels(), sums)
-        };
-        !(same(1, second) && (same(1, first) || same(0, first)))
+        let mut frames = self.frames.iter().zip([first, second]);
+        !frames.all(|(kept, frame)| is_same(token, self.size.0, kept, frame.pixels(), sums))
     }
 }
 

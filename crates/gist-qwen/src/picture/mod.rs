@@ -28,7 +28,7 @@ pub mod time;
 mod yuv;
 
 pub use frame::{Frame, Packing, Plane};
-pub use gate::{PairGate, TokenGate, Tolerance};
+pub use gate::{TokenGate, Tolerance};
 pub use patchify::{Patches, patchify, patchify_into};
 pub use resize::Resizer;
 pub use size::{PixelBudget, fit, smart_resize_image, smart_resize_video};
