@@ -8,7 +8,7 @@
 //!
 //! * [`model`]: loading, memory plan, taking turns
 //! * `context`, `generation`: the traits of gist-core, ChatML, constrained answers
-//! * [`bench`]: speed of the released shape
+//! * [`mod@bench`]: speed of the released shape
 //! * [`describe`]: one question about one picture
 //! * [`parity`]: the product against the reference implementation
 //! * `sight`: from pairs of pictures to segments

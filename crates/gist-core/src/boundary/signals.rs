@@ -11,7 +11,7 @@ const NEAR_SLIDE: u64 = 6 * SECOND;
 /// How many signals there are.
 pub const COUNT: usize = 19;
 
-/// What each signal is called, in the order of [`Signals`]. The first [`DRIFTS`] are set against the stream so far.
+/// What each signal is called, in the order of [`Signals`]. The first four are set against the stream so far.
 pub const NAMES: [&str; COUNT] = [
     "drift-short",
     "drift-long",

@@ -1,4 +1,4 @@
-//! `gistsummarizer`: chapters while it plays. See [`imp`] for the element's documentation.
+//! `gistsummarizer`: chapters while it plays. See `imp` for the element's documentation.
 
 mod backend;
 mod chapters;

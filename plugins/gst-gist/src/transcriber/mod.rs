@@ -1,4 +1,4 @@
-//! `gisttranscriber`: speech to timed text. See [`imp`] for the element's documentation.
+//! `gisttranscriber`: speech to timed text. See `imp` for the element's documentation.
 
 mod imp;
 mod intake;
