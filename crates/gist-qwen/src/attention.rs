@@ -1,10 +1,10 @@
 //! Attention over pages with an online softmax: memory is bounded by one block of keys, however long the context is.
 
-use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
 use crate::kv::{PAGE, Part, Section};
 use crate::math;
+use crate::product::{Strided, product};
 
 /// Keys that are converted to f32 and multiplied at once.
 const BLOCK: usize = 4 * PAGE;
@@ -80,7 +80,8 @@ fn attend_head(
                 page.read(layer, Part::Value, head, page_rows, &mut values[to.clone()]);
                 at = to.end;
             });
-            product(m, n, head_dim, &query, (&keys, 1, head_dim), &mut scores, n, false);
+            let (query, keys) = (Strided::rows(&query, head_dim), Strided::rows(&keys, head_dim));
+            product((m, n, head_dim), query, keys.transposed(), &mut scores, n, false);
             for (i, scores) in scores[..m * n].chunks_exact_mut(n).enumerate() {
                 let seen = visible(rows.start + i / group).saturating_sub(start).min(n);
                 scores[seen..].fill(0.0);
@@ -95,7 +96,8 @@ fn attend_head(
                     out[i * head_dim..(i + 1) * head_dim].iter_mut().for_each(|x| *x *= old);
                 }
             }
-            product(m, head_dim, n, &scores, (&values, head_dim, 1), &mut out, head_dim, true);
+            let (scores, values) = (Strided::rows(&scores, n), Strided::rows(&values, head_dim));
+            product((m, head_dim, n), scores, values, &mut out, head_dim, true);
         }
     }
     for (out, sum) in out.chunks_exact_mut(head_dim).zip(sum) {
@@ -103,47 +105,4 @@ fn attend_head(
         out.iter_mut().for_each(|x| *x *= scale);
     }
     out
-}
-
-/// `out[m, n] (+)= a[m, k] · b[k, n]`; `b` comes with its strides per `k` and per `n`.
-#[allow(clippy::too_many_arguments, reason = "a matrix product has this many sizes")]
-fn product(
-    m: usize,
-    n: usize,
-    k: usize,
-    a: &[f32],
-    b: (&[f32], usize, usize),
-    out: &mut [f32],
-    out_stride: usize,
-    add: bool,
-) {
-    let (b, b_k, b_n) = b;
-    assert!(a.len() >= m * k && out.len() >= (m - 1) * out_stride + n, "operands too small");
-    assert!(b.len() > (k - 1) * b_k + (n - 1) * b_n, "operand too small");
-    // SAFETY: the three operands are live slices that cover the sizes and strides given, as asserted, and `out`
-    // overlaps neither input since it is borrowed mutably.
-    #[allow(unsafe_code)]
-    unsafe {
-        gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            out_stride as isize,
-            add,
-            a.as_ptr(),
-            1,
-            k as isize,
-            b.as_ptr(),
-            b_n as isize,
-            b_k as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
 }

@@ -15,7 +15,7 @@
 //! * `rolling`: segments, eviction, forks
 //! * `sequence`: tokens, their positions, and rows of pictures among them
 //! * [`kv`]: pages of keys and values
-//! * `attention`, [`rope`], `decoder`, `experts`, `math`: the arithmetic
+//! * `attention`, [`rope`], `decoder`, `experts`, `math`, `product`: the arithmetic
 //! * `path`: own kernels on the CPU, or candle on any device
 //! * `reference`: the decoder in candle operations, the oracle and the way to a GPU
 //! * [`linear`]: matrices, reference and fast
@@ -42,6 +42,7 @@ pub mod model;
 pub mod parity;
 mod path;
 pub mod picture;
+mod product;
 mod reference;
 mod rolling;
 pub mod rope;

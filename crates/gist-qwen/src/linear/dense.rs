@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use candle_core::Result;
 use candle_core::quantized::{GgmlDType, QTensor};
-use gemm::Parallelism;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::Linear;
+use crate::product::{Strided, product};
 
 /// Output rows that are converted to f32 and multiplied at once: with 4096 inputs 1 MB, which stays in the cache.
 const BLOCK: usize = 64;
@@ -72,32 +72,8 @@ impl Linear for Dense {
             let width = BLOCK.min(outputs - first);
             let weights = self.values.read(first * inputs..(first + width) * inputs);
             let mut part = vec![0.0; rows * width];
-            // SAFETY: `x` is rows × inputs, `weights` width × inputs and `part` rows × width, as asserted and
-            // allocated above; the strides walk each of them exactly, and `part` overlaps neither input.
-            #[allow(unsafe_code)]
-            unsafe {
-                gemm::gemm(
-                    rows,
-                    width,
-                    inputs,
-                    part.as_mut_ptr(),
-                    1,
-                    width as isize,
-                    false,
-                    x.as_ptr(),
-                    1,
-                    inputs as isize,
-                    weights.as_ptr(),
-                    inputs as isize,
-                    1,
-                    0.0,
-                    1.0,
-                    false,
-                    false,
-                    false,
-                    Parallelism::None,
-                );
-            }
+            let (x, weights) = (Strided::rows(x, inputs), Strided::rows(&weights, inputs));
+            product((rows, width, inputs), x, weights.transposed(), &mut part, width, false);
             (first, width, part)
         };
         let parts: Vec<_> = (0..outputs.div_ceil(BLOCK)).into_par_iter().map(|i| block(i * BLOCK)).collect();

@@ -1,0 +1,75 @@
+//! Products of f32 matrices, wherever their rows and columns lie; every call of `gemm` is here.
+
+use gemm::{Parallelism, gemm};
+
+/// A matrix in a slice: element `[r, c]` is at `r * row + c * column`.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// Rows that lie `stride` values apart.
+    pub(crate) fn rows(values: &'a [f32], stride: usize) -> Self {
+        Self { values, row: stride, column: 1 }
+    }
+
+    /// The same without the first `row` rows.
+    pub(crate) fn from(self, row: usize) -> Self {
+        Self { values: &self.values[row * self.row..], ..self }
+    }
+
+    /// The same with rows and columns swapped.
+    pub(crate) fn transposed(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+
+    /// Whether an element `[rows - 1, columns - 1]`, and so each before it, is in the slice.
+    fn holds(self, rows: usize, columns: usize) -> bool {
+        rows > 0 && columns > 0 && self.values.len() > (rows - 1) * self.row + (columns - 1) * self.column
+    }
+}
+
+/// `out[m, n] (+)= a[m, k] · b[k, n]` on this thread; rows of `out` lie `out_stride` values apart.
+///
+/// # Panics
+/// When an operand is too small, or a size is zero.
+pub(crate) fn product(
+    (m, n, k): (usize, usize, usize),
+    a: Strided<'_>,
+    b: Strided<'_>,
+    out: &mut [f32],
+    out_stride: usize,
+    add: bool,
+) {
+    assert!(a.holds(m, k) && b.holds(k, n) && out_stride >= n, "operands too small");
+    assert!(out.len() >= (m - 1) * out_stride + n, "the output is too small");
+    // SAFETY: the three operands are live slices that cover the sizes and strides given, as asserted, rows of `out` do
+    // not overlap, and `out` overlaps neither input since it is borrowed mutably.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            out_stride as isize,
+            add,
+            a.values.as_ptr(),
+            a.column as isize,
+            a.row as isize,
+            b.values.as_ptr(),
+            b.column as isize,
+            b.row as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
