@@ -87,6 +87,12 @@ pub(crate) struct ChaptersArgs {
     /// What computes: auto, cpu, reference, cuda, metal
     #[arg(long, value_name = "DEVICE", help_heading = "Models")]
     device: Option<String>,
+    /// Keeps encoded pictures in this folder, so that a file that is run again is not encoded again
+    #[arg(long, value_name = "DIR", help_heading = "Models")]
+    feature_cache: Option<String>,
+    /// Bytes of it; what was used longest ago goes first [default: 4 GiB]
+    #[arg(long, value_name = "BYTES", requires = "feature_cache", help_heading = "Models")]
+    feature_cache_max_bytes: Option<u64>,
     /// What of a picture that did not change a model that sees is given [default: frames]
     #[arg(long, value_enum, help_heading = "Models")]
     gate: Option<Gate>,
@@ -216,6 +222,8 @@ impl ChaptersArgs {
             ("mmproj", self.mmproj.clone()),
             ("quantize", self.quantize.and_then(|quantize| name_of(&quantize))),
             ("device", self.device.clone()),
+            ("feature-cache", self.feature_cache.clone()),
+            ("feature-cache-max-bytes", self.feature_cache_max_bytes.map(|n| n.to_string())),
             ("gate", self.gate.and_then(|gate| name_of(&gate))),
             ("context-length", number(self.context_length)),
             ("memory-length", number(self.memory_length)),

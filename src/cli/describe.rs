@@ -61,8 +61,9 @@ pub(crate) fn run(args: &DescribeArgs) -> anyhow::Result<()> {
     let options = LoadOptions {
         mmproj: args.mmproj.clone(),
         quantize: args.quantize.map(Into::into),
-        // The picture decides how much context is needed; it is asked for when it is known.
-        context_length: 1,
+        // Room for a picture of 2 megapixels; what the very picture needs is asked for when it is known.
+        context_length: 4096,
+        plan: Some(&mut |plan| eprintln!("loading {}: {plan}", args.model)),
         ..LoadOptions::default()
     };
     let model = QwenModel::load(&path, options).map_err(|e| Class::Model.failure(e.to_string()))?;

@@ -6,8 +6,8 @@ use anyhow::Context;
 use gist_core::boundary::Detector;
 use gist_core::event::{Kind, Reason};
 use gist_core::mock::{Mock, Script};
-use gist_core::model::Model;
-use gist_core::session::{Identity, Session, Sizes};
+use gist_core::model::{ContextConfig, Model};
+use gist_core::session::{Identity, Session};
 use gist_core::time::{nanoseconds, seconds};
 use gist_core::{ChapterEvent, Config};
 use gist_qwen::{LoadOptions, QwenModel};
@@ -75,8 +75,8 @@ impl Watcher {
     /// The same path as a pipeline's: the model holds the words, is asked, and writes.
     fn session(&self, model: Arc<dyn Model>, item: &Item) -> anyhow::Result<Watched> {
         let identity = Identity { session: item.id.clone(), ..Identity::default() };
-        let sizes = Sizes { context_length: 0, memory_length: 4096, ..Sizes::default() };
-        let mut session = Session::new(model, identity, self.config.clone(), sizes)?;
+        let context = ContextConfig { memory_length: 4096, ..ContextConfig::default() };
+        let mut session = Session::new(model, identity, self.config.clone(), context)?;
         let mut watched = Watched::default();
         session.begin(0);
         let observations = item.observations();

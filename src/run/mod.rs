@@ -177,9 +177,11 @@ fn drive(
                 MessageView::Error(error) => return Err(failure::explain(error, missing.as_deref(), job)),
                 MessageView::Warning(warning) => screen.say(&failure::warning(warning, job)),
                 MessageView::Progress(progress) => {
-                    let (_, code, text) = progress.get();
+                    let (kind, code, text) = progress.get();
                     if code == "gist-load" {
-                        screen.loading(text);
+                        // What memory it will take is worth a line that stays.
+                        let starts = kind == gst::ProgressType::Start;
+                        if starts { screen.say(text) } else { screen.loading(text) }
                     }
                 }
                 MessageView::Latency(_) => {

@@ -10,6 +10,7 @@
 //! * [`picture`]: pictures for models that see
 //! * [`reorder`]: the buffer that brings frames and late text into running-time order
 //! * [`model`]: the one small trait a language model has to fill
+//! * [`token_log`]: what a context was given
 //! * [`boundary`]: where a chapter ends
 //! * [`prompt`]: what the model is asked, in which words, and the schema of its answer
 //! * [`check`]: whether a text may go out
@@ -31,6 +32,7 @@ pub mod prompt;
 pub mod reorder;
 pub mod session;
 pub mod time;
+pub mod token_log;
 
 pub use config::Config;
 pub use event::ChapterEvent;

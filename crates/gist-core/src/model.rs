@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::picture::{Gate, Pair, Seen};
+use crate::token_log::Logged;
 
 /// Names a window segment: 0, 1, 2, … in the order of [`Context::append`], never reused, not even after a reset.
 pub type SegmentId = u64;
@@ -41,6 +42,8 @@ pub struct ContextConfig {
     pub memory_length: usize,
     /// A model that sees scales pictures down to at most this many pixels; 0 for its own choice.
     pub max_pixels: usize,
+    /// Notes what enters and leaves, for [`Context::take_log`].
+    pub token_log: bool,
 }
 
 /// How full a context is.
@@ -56,6 +59,10 @@ pub struct Usage {
     pub evicted: u64,
     /// Bytes of keys and values held, forks included.
     pub bytes: u64,
+    /// Pairs of pictures that went through the vision tower.
+    pub pairs_encoded: u64,
+    /// Pairs of pictures whose encoding was known from an earlier run.
+    pub pairs_known: u64,
 }
 
 /// Which part of the context a question sees. Pinned tokens are always visible.
@@ -170,6 +177,10 @@ pub trait Context: Send {
     fn reset(&mut self);
     /// How full it is.
     fn usage(&self) -> Usage;
+    /// What entered and left since the last call, when [`ContextConfig::token_log`] is set.
+    fn take_log(&mut self) -> Vec<Logged> {
+        Vec::new()
+    }
 }
 
 /// An answer in the making. Dropping it cancels it.

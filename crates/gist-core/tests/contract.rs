@@ -6,8 +6,9 @@ use std::sync::Arc;
 use gist_core::Config;
 use gist_core::event::{ChapterEvent, Kind, Point, Reason, Subchapter};
 use gist_core::mock::{Mock, Script};
+use gist_core::model::ContextConfig;
 use gist_core::observation::{Observation, Source};
-use gist_core::session::{Identity, Session, Sizes};
+use gist_core::session::{Identity, Session};
 use gist_core::time::{SECOND, Span};
 use serde_json::Value;
 
@@ -133,8 +134,8 @@ fn a_session_emits_what_the_schema_demands() {
     for fail in [None, Some("out of memory".to_owned())] {
         let model = Arc::new(Mock::new(Script { fail, ..Script::default() }));
         let identity = Identity { stream: "hall".into(), session: "0123456789".into(), first_index: 0 };
-        let sizes = Sizes { context_length: 4_096, memory_length: 512, ..Sizes::default() };
-        let mut session = Session::new(model, identity, Config::default(), sizes).expect("a session");
+        let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+        let mut session = Session::new(model, identity, Config::default(), context).expect("a session");
         for (n, text) in (0..4).zip(["one", "two", "three", "four"]) {
             let span = Span::new(n * 10 * SECOND, (n * 10 + 5) * SECOND);
             let line = Observation { source: Source::Speech, span, text: text.into(), turn: false };

@@ -6,6 +6,7 @@ use gist_core::model::{
     Context, ContextConfig, Dialect, Generation, Model, ModelError, Request, SegmentId, Usage, View,
 };
 use gist_core::picture::{Gate, Pair, Seen};
+use gist_core::token_log::Logged;
 
 use crate::decoder::{CHUNK, Want};
 use crate::generation::Answer;
@@ -65,7 +66,7 @@ impl QwenModel {
         pinned.extend(tokenizer.encode("user\n"));
         let engine = self.engine.clone();
         let layout = Layout::of(engine.decoder.config(), engine.kv_type);
-        let rolling = RollingContext::new(
+        let mut rolling = RollingContext::new(
             &*engine,
             layout,
             SinkPositions::Moving,
@@ -73,6 +74,9 @@ impl QwenModel {
             capacity,
             config.memory_length,
         )?;
+        if config.token_log {
+            rolling.keep_log();
+        }
         Ok(QwenContext { engine, rolling, sight: Sight::new(config.max_pixels) })
     }
 }
@@ -196,6 +200,11 @@ impl Context for QwenContext {
     }
 
     fn usage(&self) -> Usage {
-        self.rolling.usage()
+        let pairs = self.sight.pairs;
+        Usage { pairs_encoded: pairs.encoded, pairs_known: pairs.known, ..self.rolling.usage() }
+    }
+
+    fn take_log(&mut self) -> Vec<Logged> {
+        self.rolling.take_log()
     }
 }

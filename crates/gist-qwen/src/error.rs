@@ -101,6 +101,14 @@ pub enum LoadError {
         /// The largest context length that would fit, if any.
         fits: Option<usize>,
     },
+    /// The folder for encoded pairs cannot be used.
+    #[error("encoded pictures cannot be kept in {path}: {source}; name another folder")]
+    Features {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The thread pool could not be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(String),

@@ -23,6 +23,15 @@ pub enum KvType {
     F32,
 }
 
+impl std::fmt::Display for KvType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        })
+    }
+}
+
 /// The shape of a page: `[layer][key or value][kv head][token][head_dim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {

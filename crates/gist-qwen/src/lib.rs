@@ -6,10 +6,11 @@
 //!
 //! # Layout
 //!
-//! * [`model`]: loading, memory plan, taking turns
+//! * [`model`]: loading, taking turns; `plan`: what memory that takes
 //! * `context`, `generation`: the traits of gist-core, ChatML, constrained answers
 //! * [`mod@bench`]: speed of the released shape
 //! * [`describe`]: one question about one picture
+//! * `features`: encoded pairs on disk
 //! * [`parity`]: the product against the reference implementation
 //! * `sight`: from pairs of pictures to segments
 //! * `rolling`: segments, eviction, forks
@@ -31,6 +32,7 @@ mod decoder;
 pub mod describe;
 mod error;
 mod experts;
+mod features;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
@@ -42,6 +44,7 @@ pub mod model;
 pub mod parity;
 mod path;
 pub mod picture;
+mod plan;
 mod product;
 mod reference;
 mod rolling;
@@ -59,8 +62,10 @@ pub use checkpoint::sees;
 pub use context::QwenContext;
 pub use decoder::CHUNK;
 pub use error::LoadError;
+pub use features::FeatureFolder;
 pub use kv::{KvType, SinkPositions};
-pub use model::{LoadOptions, MemoryPlan, QwenModel};
+pub use model::{LoadOptions, QwenModel};
 pub use path::ComputeDevice;
+pub use plan::MemoryPlan;
 pub use rolling::SCRATCH_TOKENS;
 pub use weights::quantized::Quantization;

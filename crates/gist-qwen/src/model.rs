@@ -14,13 +14,16 @@ use crate::checkpoint::{Checkpoint, PixelBudgets};
 use crate::config::{Config, VisionTokens};
 use crate::decoder::{CHUNK, Scratch, Want};
 use crate::error::LoadError;
-use crate::kv::{Cache, KvType, Layout, PAGE, Target};
+use crate::features::{FeatureCache, FeatureFolder};
+use crate::kv::{Cache, KvType, Target};
+
 use crate::path::{AnyDecoder, AnyTower, ComputeDevice};
-use crate::rolling::{Encode, SCRATCH_TOKENS};
+use crate::picture::{Frame, PictureError, patchify};
+use crate::plan::{self, MemoryPlan};
+use crate::rolling::Encode;
 use crate::sequence::{Chunk, Sequence};
-use crate::sight::DEFAULT_GRID;
 use crate::tokenizer::Tokenizer;
-use crate::vision::{Encoded, VisionConfig};
+use crate::vision::Encoded;
 use crate::weights::quantized::Quantization;
 
 /// How to load a model.
@@ -35,6 +38,8 @@ pub struct LoadOptions<'a> {
     pub mmproj: Option<PathBuf>,
     /// Quantises matrices of floats as they are read.
     pub quantize: Option<Quantization>,
+    /// Keeps encoded pairs on disk.
+    pub features: Option<FeatureFolder>,
     /// How keys and values are stored.
     pub kv_type: KvType,
     /// What computes.
@@ -43,39 +48,10 @@ pub struct LoadOptions<'a> {
     pub threads: usize,
     /// Runs first on each of these threads, to set its priority say.
     pub thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Is told what memory the model takes, before it is loaded.
+    pub plan: Option<&'a mut dyn FnMut(&MemoryPlan)>,
     /// Gets 0 to 1 as the weights are read.
     pub progress: Option<&'a mut (dyn FnMut(f32) + Send)>,
-}
-
-/// Bytes a model and a context take, known before a stream starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryPlan {
-    /// Weights, held once per process.
-    pub weights: u64,
-    /// Keys and values of one context, scratch for forks included.
-    pub kv: u64,
-    /// Activations.
-    pub scratch: u64,
-    /// All of it.
-    pub total: u64,
-}
-
-impl MemoryPlan {
-    fn new(
-        weights: u64,
-        config: &Config,
-        vision: Option<&VisionConfig>,
-        page_bytes: u64,
-        context_length: usize,
-    ) -> Self {
-        // Partly filled pages at the end of each region, and one more copied by a fork.
-        let pages = (context_length + SCRATCH_TOKENS).div_ceil(PAGE) + 4;
-        let kv = if context_length == 0 { 0 } else { pages as u64 * page_bytes };
-        // One pair at a time, of the size that pictures have unless a session says otherwise.
-        let pair = vision.map_or(0, |vision| vision.scratch_bytes(DEFAULT_GRID));
-        let scratch = Scratch::bytes(config, CHUNK) + pair;
-        Self { weights, kv, scratch, total: weights + kv + scratch }
-    }
 }
 
 /// The part of a model that sees.
@@ -84,6 +60,7 @@ pub(crate) struct Eyes {
     pub(crate) tokens: VisionTokens,
     /// Of a still picture in pixels, as the model's own preprocessor has it.
     pub(crate) budgets: PixelBudgets,
+    pub(crate) features: Option<FeatureCache>,
 }
 
 /// What all contexts and answers of a model share.
@@ -116,15 +93,43 @@ impl Engine {
 }
 
 impl Engine {
-    /// What the vision tower makes of a pair of `grid` patches.
-    pub(crate) fn see(&self, eyes: &Eyes, rows: &[f32], grid: (usize, usize)) -> Encoded {
-        self.pool.install(|| eyes.tower.encode(rows, grid, None))
+    /// What the vision tower makes of a pair, and whether that was known already.
+    pub(crate) fn see(
+        &self,
+        eyes: &Eyes,
+        first: &Frame<'_>,
+        second: &Frame<'_>,
+    ) -> Result<(Encoded, bool), PictureError> {
+        let patches = patchify(first, second)?;
+        let cache = eyes.features.as_ref();
+        if let Some(encoded) = cache.and_then(|cache| cache.get(first, second, eyes.tower.config())) {
+            return Ok((encoded, true));
+        }
+        let grid = patches.grid_hw.into();
+        let encoded = self.pool.install(|| eyes.tower.encode(&patches.rows, grid, None));
+        if let Some(cache) = cache {
+            cache.put(first, second, &encoded);
+        }
+        Ok((encoded, false))
     }
 }
 
 impl Encode for Engine {
     fn encode(&self, tokens: &Sequence, cache: &mut Cache, target: Target) {
         tokens.chunks(CHUNK).for_each(|chunk| self.chunk(&chunk, cache, target, Want::Encoding));
+    }
+
+    fn spell(&self, tokens: &Sequence) -> String {
+        let whole = tokens.chunk(0..tokens.len());
+        let pad = self.eyes.as_ref().map(|eyes| eyes.tokens.video_pad);
+        let runs = whole.ids().chunk_by(|a, b| (Some(*a) == pad) == (Some(*b) == pad));
+        let spell = |run: &[u32]| match run {
+            [first, _, ..] if Some(*first) == pad => {
+                format!("{}*{}", self.tokenizer.spell(&[*first]), run.len())
+            }
+            run => self.tokenizer.spell(run),
+        };
+        runs.map(spell).collect()
     }
 }
 
@@ -146,7 +151,10 @@ impl QwenModel {
         if let Some(quantization) = options.quantize {
             checkpoint = checkpoint.quantized(quantization);
         }
-        check_memory(&checkpoint, &options)?;
+        let plan = plan::check(&checkpoint, &options)?;
+        if let Some(tell) = options.plan {
+            tell(&plan);
+        }
         let invalid = |what: String| LoadError::Invalid { path: path.into(), what };
         let tokenizer =
             Arc::new(checkpoint.tokenizer.take().ok_or_else(|| invalid("it has no tokenizer.json".into()))?);
@@ -162,7 +170,8 @@ impl QwenModel {
         let seeing = if checkpoint.vision.is_some() { 0.3 } else { 0.0 };
         let (config, device) = (checkpoint.config.clone(), &options.device);
         let (decoder, eyes) = pool.install(|| {
-            let eyes = eyes(&checkpoint, device, &mut |share| progress(share * seeing))?;
+            let features = options.features.clone();
+            let eyes = eyes(&checkpoint, device, features, &mut |share| progress(share * seeing))?;
             let text = &mut |share| progress(seeing + share * (1.0 - seeing));
             Ok::<_, LoadError>((AnyDecoder::read(&*checkpoint.text, config, device, text)?, eyes))
         })?;
@@ -201,11 +210,10 @@ impl QwenModel {
 
     /// Bytes this model takes with a context of `context_length` tokens.
     pub fn plan(&self, context_length: usize) -> MemoryPlan {
-        let decoder = &self.engine.decoder;
-        let page_bytes = Layout::of(decoder.config(), self.engine.kv_type).page_bytes();
-        let eyes = self.engine.eyes.as_ref().map_or(0, |eyes| eyes.tower.bytes());
-        let vision = self.engine.eyes.as_ref().map(|eyes| eyes.tower.config());
-        MemoryPlan::new(decoder.bytes() + eyes, decoder.config(), vision, page_bytes, context_length)
+        let Engine { decoder, eyes, kv_type, .. } = &*self.engine;
+        let weights = decoder.bytes() + eyes.as_ref().map_or(0, |eyes| eyes.tower.bytes());
+        let vision = eyes.as_ref().map(|eyes| eyes.tower.config());
+        MemoryPlan::new(weights, decoder.config(), vision, *kv_type, context_length)
     }
 
     /// The shape of the model.
@@ -222,6 +230,7 @@ impl QwenModel {
 fn eyes(
     checkpoint: &Checkpoint,
     device: &ComputeDevice,
+    features: Option<FeatureFolder>,
     progress: &mut (dyn FnMut(f32) + Send),
 ) -> Result<Option<Eyes>, LoadError> {
     let Checkpoint { vision: Some(vision), pictures: Some(weights), tokens: Some(tokens), .. } = checkpoint
@@ -229,32 +238,11 @@ fn eyes(
         return Ok(None);
     };
     let tower = AnyTower::read(&**weights, vision.clone(), device, progress)?;
-    Ok(Some(Eyes { tower, tokens: tokens.clone(), budgets: checkpoint.budgets }))
-}
-
-/// Refuses what does not fit into the memory that is free, naming a context length that would.
-fn check_memory(checkpoint: &Checkpoint, options: &LoadOptions<'_>) -> Result<(), LoadError> {
-    let Some(available) = available_memory() else { return Ok(()) };
-    let config = &checkpoint.config;
-    let layout = Layout::of(config, options.kv_type);
-    let plan = |n| {
-        let (weights, vision) = (checkpoint.tensor_bytes(), checkpoint.vision.as_ref());
-        MemoryPlan::new(weights, config, vision, layout.page_bytes(), n)
+    let open = |folder: FeatureFolder| {
+        let path = folder.path.clone();
+        FeatureCache::open(folder, |rows, grid| tower.encode(rows, grid, None))
+            .map_err(|source| LoadError::Features { path, source })
     };
-    let asked = if options.context_length == 0 { config.max_context } else { options.context_length };
-    let needed = plan(asked).total;
-    if needed <= available {
-        return Ok(());
-    }
-    // Memory grows with each page of context: as many as fit, in round numbers, are what would do.
-    let spare = available.saturating_sub(plan(1).total) / layout.page_bytes() * PAGE as u64;
-    let fits = Some(spare as usize / 1024 * 1024).filter(|n| *n > 0);
-    Err(LoadError::Memory { needed, available, context_length: asked, fits })
-}
-
-/// `MemAvailable` in bytes, where the system tells.
-fn available_memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    let features = features.map(open).transpose()?;
+    Ok(Some(Eyes { tower, tokens: tokens.clone(), budgets: checkpoint.budgets, features }))
 }

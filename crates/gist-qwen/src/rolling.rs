@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use gist_core::model::{ModelError, SegmentId, Usage, View};
+use gist_core::token_log::Logged;
 
 use crate::kv::{Cache, Counter, Layout, SinkPositions, Target};
 use crate::sequence::Sequence;
@@ -17,6 +18,11 @@ pub const SCRATCH_TOKENS: usize = 2048;
 pub(crate) trait Encode {
     /// Encodes any number of tokens, chunk by chunk.
     fn encode(&self, tokens: &Sequence, cache: &mut Cache, target: Target);
+
+    /// Tokens as text, for the log.
+    fn spell(&self, tokens: &Sequence) -> String {
+        format!("{} tokens", tokens.len())
+    }
 }
 
 /// What a stream has encoded and where its segments lie.
@@ -32,6 +38,8 @@ pub(crate) struct RollingContext {
     next_id: SegmentId,
     appended: u64,
     evicted: u64,
+    /// `None` when nobody wants to know.
+    log: Option<Vec<Logged>>,
 }
 
 impl RollingContext {
@@ -62,6 +70,7 @@ impl RollingContext {
             next_id: 0,
             appended: 0,
             evicted: 0,
+            log: None,
         };
         context.reset();
         Ok(context)
@@ -79,10 +88,12 @@ impl RollingContext {
     /// Lets whole segments go, the oldest first, until `n` more tokens fit.
     fn evict(&mut self, n: usize) {
         while self.tokens() + n > self.capacity
-            && let Some(length) = self.window.pop_front()
+            && let Some(tokens) = self.window.pop_front()
         {
-            self.cache.region_mut(Target::Window).drop_front(length);
-            self.evicted += length as u64;
+            self.cache.region_mut(Target::Window).drop_front(tokens);
+            self.evicted += tokens as u64;
+            let segment = self.next_id - 1 - self.window.len() as u64;
+            self.note(|| Logged::Evicted { segment, tokens });
         }
     }
 
@@ -92,11 +103,15 @@ impl RollingContext {
         // Had an earlier append panicked half-way, its tokens would belong to no segment.
         self.cache.region_mut(Target::Window).truncate(self.window.iter().sum());
         self.evict(tokens.len());
+        let start = self.cache.region(Target::Window).positions().end;
         model.encode(tokens, &mut self.cache, Target::Window);
         self.window.push_back(tokens.len());
         self.appended += tokens.len() as u64;
+        let (segment, positions) = (self.next_id, start..self.cache.region(Target::Window).positions().end);
         self.next_id += 1;
-        Ok(self.next_id - 1)
+        let text = || model.spell(tokens);
+        self.note(|| Logged::Appended { segment, tokens: tokens.len(), positions, text: text() });
+        Ok(segment)
     }
 
     /// Adds a text to the memory; it sees the pinned prompt and the texts before it, not the window.
@@ -112,6 +127,7 @@ impl RollingContext {
         self.evict(tokens.len());
         model.encode(tokens, &mut self.cache, Target::Memory);
         self.memory.push_back(tokens.len());
+        self.note(|| Logged::Remembered { tokens: tokens.len(), text: model.spell(tokens) });
         Ok(())
     }
 
@@ -151,6 +167,23 @@ impl RollingContext {
         self.cache.region_mut(Target::Window).clear(start);
         self.window.clear();
         self.memory.clear();
+        self.note(|| Logged::Reset);
+    }
+
+    /// Notes from here on what enters and leaves.
+    pub(crate) fn keep_log(&mut self) {
+        self.log = Some(Vec::new());
+    }
+
+    /// What was noted since the last call.
+    pub(crate) fn take_log(&mut self) -> Vec<Logged> {
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, entry: impl FnOnce() -> Logged) {
+        if let Some(log) = &mut self.log {
+            log.push(entry());
+        }
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -160,6 +193,7 @@ impl RollingContext {
             appended: self.appended,
             evicted: self.evicted,
             bytes: self.counter.bytes(),
+            ..Usage::default()
         }
     }
 

@@ -7,7 +7,7 @@ use gist_core::model::ModelError;
 use gist_core::picture::{Gate, Pair};
 
 use crate::model::{Engine, Eyes};
-use crate::picture::{Frame, PictureError, Resizer, TokenGate, fit, patchify, stamp};
+use crate::picture::{Frame, PictureError, Resizer, TokenGate, fit, stamp};
 use crate::sequence::Sequence;
 
 /// Pixels of a picture unless a session sets its own: 112 tokens, such as 448 × 256.
@@ -23,6 +23,21 @@ pub(crate) struct Sight {
     /// For pictures of this size.
     resizer: Option<((usize, usize), Resizer)>,
     gate: TokenGate,
+    /// How many pairs went through the vision tower, and how many were known.
+    pub(crate) pairs: Pairs,
+}
+
+/// Counts pairs by where their rows came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pairs {
+    pub(crate) encoded: u64,
+    pub(crate) known: u64,
+}
+
+impl Pairs {
+    fn count(&mut self, known: bool) {
+        *(if known { &mut self.known } else { &mut self.encoded }) += 1;
+    }
 }
 
 /// A pair that shows something new.
@@ -72,10 +87,9 @@ impl Sight {
         if kept.is_empty() && gate != Gate::Off {
             return Ok(None);
         }
-        let patches = patchify(&first, &second).map_err(told)?;
-        let [height, width] = patches.grid_hw;
-        let encoded = engine.see(eyes, &patches.rows, (height, width));
-        let changed = kept.len() as f32 / (height * width / 4).max(1) as f32;
+        let (encoded, known) = engine.see(eyes, &first, &second).map_err(told)?;
+        self.pairs.count(known);
+        let changed = kept.len() as f32 / (encoded.grid.0 * encoded.grid.1).max(1) as f32;
         let mut segment = Sequence::text(&engine.tokenizer.encode(label));
         segment.push_text(&engine.tokenizer.encode(&stamp(seconds)));
         segment.push_text(&[eyes.tokens.vision_start]);
@@ -100,14 +114,9 @@ pub(crate) fn still(
         crate::picture::smart_resize_image(width, height, eyes.budgets.image).map_err(told)?;
     let mut resizer = Resizer::new(width, height).map_err(told)?;
     let frame = resizer.resize(&frame);
-    let patches = patchify(&frame, &frame).map_err(told)?;
-    let [height, width] = patches.grid_hw;
+    let (encoded, _) = engine.see(eyes, &frame, &frame).map_err(told)?;
     let mut sequence = Sequence::text(&[eyes.tokens.vision_start]);
-    sequence.push_pair(
-        eyes.tokens.image_pad,
-        Arc::new(engine.see(eyes, &patches.rows, (height, width))),
-        None,
-    );
+    sequence.push_pair(eyes.tokens.image_pad, Arc::new(encoded), None);
     sequence.push_text(&[eyes.tokens.vision_end]);
     Ok(sequence)
 }

@@ -64,6 +64,17 @@ impl Tokenizer {
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }
 
+    /// Text of tokens with the names of special ones, for people to read.
+    pub(crate) fn spell(&self, tokens: &[u32]) -> String {
+        let bytes: Vec<u8> = tokens
+            .iter()
+            .flat_map(|t| self.trie.token(*t))
+            .copied()
+            .filter(|byte| *byte != TokTrie::SPECIAL_TOKEN_MARKER)
+            .collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// The single tokens that spell `word` in lower case, capitalised or in capitals, with or without a space.
     pub(crate) fn spellings(&self, word: &str) -> Vec<u32> {
         let capitalised =

@@ -20,6 +20,7 @@ use crate::event::{ChapterEvent, Kind, Reason};
 use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId, Usage, View};
 use crate::observation::{Observation, Source};
 use crate::time::Span;
+use crate::token_log::Logged;
 use crate::{Config, prompt};
 
 /// Who the events are about.
@@ -31,17 +32,6 @@ pub struct Identity {
     pub session: String,
     /// Index of the first chapter, when an earlier session is continued.
     pub first_index: u64,
-}
-
-/// Sizes of the context in tokens; 0 means the model's own.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sizes {
-    /// Everything together.
-    pub context_length: usize,
-    /// Of it for the texts of closed chapters.
-    pub memory_length: usize,
-    /// Pixels of a picture for a model that sees.
-    pub max_pixels: usize,
 }
 
 /// Lines kept for a chapter that is being written; a chapter has a few hundred.
@@ -73,7 +63,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a context on the model.
+    /// Opens a context on the model. Its system prompt is set here; a context length of 0 is the model's own.
     ///
     /// # Errors
     /// When the sizes do not fit.
@@ -81,7 +71,7 @@ impl Session {
         model: Arc<dyn Model>,
         identity: Identity,
         config: Config,
-        sizes: Sizes,
+        context: ContextConfig,
     ) -> Result<Self, ModelError> {
         let longest = model.max_context();
         let system = match model.dialect() {
@@ -90,13 +80,11 @@ impl Session {
         };
         let context = model.open(ContextConfig {
             system,
-            context_length: if sizes.context_length == 0 {
-                longest
-            } else {
-                sizes.context_length.min(longest)
+            context_length: match context.context_length {
+                0 => longest,
+                asked => asked.min(longest),
             },
-            memory_length: sizes.memory_length,
-            max_pixels: sizes.max_pixels,
+            ..context
         })?;
         Ok(Self {
             next_index: identity.first_index,
@@ -387,6 +375,11 @@ impl Session {
         self.writer = Writer::default();
         self.lines.clear();
         self.detector = Detector::new(self.watermark);
+    }
+
+    /// What entered and left the context since the last call, when its `token_log` is set.
+    pub fn take_log(&mut self) -> Vec<Logged> {
+        self.context.take_log()
     }
 
     /// How full the context is.

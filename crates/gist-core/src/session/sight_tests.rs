@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Identity, Session, Sizes};
+use super::{Identity, Session};
 use crate::Config;
 use crate::event::{ChapterEvent, Kind};
 use crate::model::{
@@ -94,8 +94,8 @@ impl Generation for Answer {
 fn watch(dialect: Dialect, shown: &[u8]) -> Vec<ChapterEvent> {
     let config =
         Config { min_chapter_duration: 6 * SECOND, look_ahead: 4 * SECOND, write: true, ..Config::default() };
-    let sizes = Sizes { context_length: 500, ..Sizes::default() };
-    let mut session = Session::new(Arc::new(Eyes(dialect)), Identity::default(), config, sizes).unwrap();
+    let context = ContextConfig { context_length: 500, ..ContextConfig::default() };
+    let mut session = Session::new(Arc::new(Eyes(dialect)), Identity::default(), config, context).unwrap();
     let mut events = Vec::new();
     for (i, shows) in shown.iter().enumerate() {
         let at = 2 * i as u64 * SECOND;

@@ -6,8 +6,8 @@ use crate::time::SECOND;
 
 fn session(script: Script) -> Session {
     let identity = Identity { stream: "hall".into(), session: "0123456789".into(), first_index: 0 };
-    let sizes = Sizes { context_length: 4_096, memory_length: 512, ..Sizes::default() };
-    Session::new(Arc::new(Mock::new(script)), identity, Config::default(), sizes).unwrap()
+    let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    Session::new(Arc::new(Mock::new(script)), identity, Config::default(), context).unwrap()
 }
 
 fn say(session: &mut Session, from: u64, to: u64, text: &str) {

@@ -374,16 +374,17 @@ mod tests {
 
     use crate::event::Kind;
     use crate::mock::{Mock, Script};
+    use crate::model::ContextConfig;
     use crate::observation::{Observation, Source};
-    use crate::session::{Identity, Session, Sizes};
+    use crate::session::{Identity, Session};
     use crate::time::{SECOND, Span};
     use crate::{ChapterEvent, Config};
 
     /// The digest of a stream of these lines.
     fn digest(config: Config, lines: &[&str]) -> ChapterEvent {
-        let sizes = Sizes { context_length: 4_096, memory_length: 512, ..Sizes::default() };
+        let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
         let model = Arc::new(Mock::new(Script::default()));
-        let mut session = Session::new(model, Identity::default(), config, sizes).unwrap();
+        let mut session = Session::new(model, Identity::default(), config, context).unwrap();
         for (i, line) in lines.iter().enumerate() {
             let span = Span::new(5 * i as u64 * SECOND, (5 * i as u64 + 4) * SECOND);
             let line = Observation { source: Source::Speech, span, text: (*line).into(), turn: false };

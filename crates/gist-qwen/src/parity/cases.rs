@@ -20,6 +20,11 @@ pub(super) fn run(folder: &Path, about: &Value, rig: &Rig, expected: Expected) -
         let inputs = about["input"].as_array().into_iter().flatten().map(read).collect::<Result<Vec<_>>>()?;
         return batch(&inputs, rig, &expected);
     }
+    if kind == "dropped" {
+        let (folder, dropped) = (folder, sizes(&about["parameters"]["dropped"]));
+        let input = Input::without(folder, about["input"].as_str().unwrap_or_default(), rig, &dropped)?;
+        return prefill(input, about, rig, &expected);
+    }
     let input = read(&about["input"])?;
     let parameters = &about["parameters"];
     match kind {

@@ -57,6 +57,11 @@ impl Pictures {
 
 impl Input {
     pub(super) fn read(folder: &Path, name: &str, rig: &Rig) -> Result<Self> {
+        Self::without(folder, name, rig, &[])
+    }
+
+    /// The input without the picture tokens at the places `dropped`.
+    pub(super) fn without(folder: &Path, name: &str, rig: &Rig, dropped: &[usize]) -> Result<Self> {
         let about = json(&folder.join("inputs").join(format!("{name}.json")))?;
         let tensors = about["pixels"].as_str().map(|file| Expected::read(&folder.join("inputs").join(file)));
         let tensors = tensors.transpose()?;
@@ -85,7 +90,9 @@ impl Input {
             if count == 0 || run < count {
                 return Err("a picture has not as many tokens as its grid".into());
             }
-            input.sequence.push_pair(tokens[at], Arc::new(encoded), None);
+            let kept: Vec<usize> = (0..count).filter(|token| !dropped.contains(&(at + token))).collect();
+            let kept = (kept.len() < count).then_some(&kept[..]);
+            input.sequence.push_pair(tokens[at], Arc::new(encoded), kept);
             at += count;
         }
         for segment in about["segments"].as_array().into_iter().flatten() {

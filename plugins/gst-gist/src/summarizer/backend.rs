@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use gist_core::mock::{Mock, Script};
 use gist_core::model::Model;
+use gist_qwen::FeatureFolder;
 
 use super::settings::{Backend, Quantize, Settings};
 
@@ -18,6 +19,7 @@ struct Key {
     mmproj: String,
     device: String,
     quantize: Quantize,
+    features: Option<FeatureFolder>,
 }
 
 /// One slot per model. Two elements that start together wait for one load, elements of other models don't.
@@ -62,17 +64,22 @@ pub(super) fn locate(settings: &Settings) -> Result<Source, String> {
     }
 }
 
-/// Loads the model or takes the one that is loaded. `progress` is told the share that is done, 0 to 1.
+/// Loads the model or takes the one that is loaded. Before it loads `plan` is told what memory it takes, then
+/// `progress` the share that is done, 0 to 1.
 ///
 /// # Errors
 /// A sentence that says what to do.
 pub(super) fn load(
     source: Source,
     settings: &Settings,
+    plan: impl Fn(&str),
     mut progress: impl FnMut(f32) + Send,
 ) -> Result<Arc<dyn Model>, String> {
     let path = match source {
-        Source::Mock(script) => return Ok(Arc::new(Mock::new(script))),
+        Source::Mock(script) => {
+            plan("a script without weights");
+            return Ok(Arc::new(Mock::new(script)));
+        }
         Source::File { path, .. } => path,
         Source::Taken => return Err("the model was loaded before".into()),
     };
@@ -85,13 +92,16 @@ pub(super) fn load(
             mmproj: settings.mmproj.clone(),
             device: settings.device.clone(),
             quantize: settings.quantize,
+            features: settings.features(),
         };
         Arc::clone(loaded.entry(key).or_insert_with(empty))
     };
     let mut slot = lock(&slot);
     if let Some(model) = slot.upgrade() {
+        plan("another stream has it in memory");
         return Ok(model);
     }
+    let mut plan = |memory: &gist_qwen::MemoryPlan| plan(&memory.to_string());
     let options = gist_qwen::LoadOptions {
         context_length: settings.context_length as usize,
         mmproj: settings.mmproj(),
@@ -101,6 +111,8 @@ pub(super) fn load(
             Quantize::Q8 => Some(gist_qwen::Quantization::Q8),
             Quantize::Q4 => Some(gist_qwen::Quantization::Q4),
         },
+        features: settings.features(),
+        plan: Some(&mut plan),
         progress: Some(&mut progress),
         ..Default::default()
     };
@@ -124,7 +136,8 @@ mod tests {
         let settings = Settings { model: "qwen2.5-coder-0.5b".into(), ..Settings::default() };
         let load = || {
             let source = locate(&settings).expect("`streamgist model pull qwen2.5-coder-0.5b` fetches it");
-            load(source, &Settings { context_length: 2048, ..settings.clone() }, |_| ()).expect("loads")
+            load(source, &Settings { context_length: 2048, ..settings.clone() }, |_| (), |_| ())
+                .expect("loads")
         };
         let (first, second) = (load(), load());
         assert!(Arc::ptr_eq(&first, &second));

@@ -6,6 +6,8 @@ use gist_core::config::Granularity as CoreGranularity;
 use gst::glib;
 use gst::prelude::*;
 
+use gist_qwen::FeatureFolder;
+
 use super::intake::Limits;
 
 const SECOND: u64 = gst::ClockTime::SECOND.nseconds();
@@ -116,6 +118,8 @@ pub(super) struct Settings {
     pub(super) mmproj: String,
     pub(super) device: String,
     pub(super) quantize: Quantize,
+    pub(super) feature_cache: String,
+    pub(super) feature_cache_max_bytes: u64,
     pub(super) context_length: u32,
     pub(super) memory_length: u32,
     pub(super) fps: gst::Fraction,
@@ -145,6 +149,8 @@ impl Default for Settings {
             mmproj: String::new(),
             device: "auto".into(),
             quantize: Quantize::None,
+            feature_cache: String::new(),
+            feature_cache_max_bytes: 4 << 30,
             context_length: 0,
             memory_length: 4096,
             fps: gst::Fraction::new(1, 1),
@@ -182,6 +188,15 @@ impl Settings {
         (!self.mmproj.is_empty()).then(|| self.mmproj.clone().into())
     }
 
+    /// Where encoded pairs are kept, if anywhere.
+    pub(super) fn features(&self) -> Option<FeatureFolder> {
+        let folder = || FeatureFolder {
+            path: self.feature_cache.clone().into(),
+            max_bytes: self.feature_cache_max_bytes,
+        };
+        (!self.feature_cache.is_empty()).then(folder)
+    }
+
     /// Nanoseconds between two samples.
     pub(super) fn interval(&self) -> u64 {
         let (numer, denom) = (self.fps.numer().max(1) as u64, self.fps.denom().max(1) as u64);
@@ -200,6 +215,8 @@ impl Settings {
             "mmproj" => self.mmproj = text().unwrap_or_default(),
             "device" => self.device = text().unwrap_or_else(|| "auto".into()),
             "quantize" => self.quantize = value.get().unwrap_or_default(),
+            "feature-cache" => self.feature_cache = text().unwrap_or_default(),
+            "feature-cache-max-bytes" => self.feature_cache_max_bytes = time(),
             "context-length" => self.context_length = count(),
             "memory-length" => self.memory_length = count(),
             "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
@@ -241,6 +258,8 @@ impl Settings {
             "mmproj" => self.mmproj.to_value(),
             "device" => self.device.to_value(),
             "quantize" => self.quantize.to_value(),
+            "feature-cache" => self.feature_cache.to_value(),
+            "feature-cache-max-bytes" => self.feature_cache_max_bytes.to_value(),
             "context-length" => self.context_length.to_value(),
             "memory-length" => self.memory_length.to_value(),
             "fps" => self.fps.to_value(),
@@ -329,6 +348,19 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         glib::ParamSpecEnum::builder_with_default("quantize", d.quantize)
             .nick("Quantize")
             .blurb("Quantises the weights of a folder as they are read, to take less memory")
+            .mutable_ready()
+            .build(),
+        text(
+            "feature-cache",
+            "Feature cache",
+            "Folder in which encoded pictures are kept, so that a file that is run again is not encoded again; empty for none. Whoever can read the folder can tell what was shown",
+            None,
+            false,
+        ),
+        glib::ParamSpecUInt64::builder("feature-cache-max-bytes")
+            .nick("Feature cache bytes")
+            .blurb("The pictures used longest ago are removed from the folder when it holds more")
+            .default_value(d.feature_cache_max_bytes)
             .mutable_ready()
             .build(),
         count(

@@ -55,6 +55,8 @@ fn stats(run: &Run) -> gst::Structure {
         .field("kv-evicted-tokens", load(&report.kv_evicted))
         .field("kv-bytes", load(&report.kv_bytes))
         .field("tokens-appended", load(&report.appended))
+        .field("pairs-encoded", load(&report.pairs_encoded))
+        .field("pairs-known", load(&report.pairs_known))
         .field("chapters", ledger.closed)
         .field("digests", ledger.digests)
         .field("errors", load(&report.errors))

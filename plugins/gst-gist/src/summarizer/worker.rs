@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use gist_core::Observation;
+use gist_core::model::ContextConfig;
 use gist_core::observation::Source as From;
 use gist_core::picture::{Gate, Pair};
-use gist_core::session::{Identity, Session, Sizes};
+use gist_core::session::{Identity, Session};
 use gist_core::time::Span;
 use gist_screen::{Picture, ScreenReader};
 use gst::glib;
 use gst::prelude::*;
 
+use super::CAT;
 use super::backend;
 use super::chapters::Out;
 use super::emit::{Emitter, Ways};
@@ -37,6 +39,8 @@ pub(super) struct Report {
     pub(super) kv_evicted: AtomicU64,
     pub(super) kv_bytes: AtomicU64,
     pub(super) appended: AtomicU64,
+    pub(super) pairs_encoded: AtomicU64,
+    pub(super) pairs_known: AtomicU64,
     pub(super) watermark: AtomicU64,
     pub(super) busy_ns: AtomicU64,
     pub(super) frames_looked_at: AtomicU64,
@@ -134,7 +138,7 @@ impl Worker {
                 Turn::Abandon(why) => self.abandon(&mut live, why),
             }
             self.write(&mut live);
-            self.tell(&live.session, start);
+            self.tell(&mut live.session, start);
         }
     }
 
@@ -142,10 +146,12 @@ impl Worker {
     fn load(&mut self) -> Result<Option<Session>, String> {
         self.report.state("loading");
         let start = Instant::now();
-        self.progress(gst::ProgressType::Start, &format!("loading {}", self.settings.model));
         let source = std::mem::take(&mut self.source);
         let mut told = 0;
-        let model = backend::load(source, &self.settings, |share| {
+        let plan = |plan: &str| {
+            self.progress(gst::ProgressType::Start, &format!("loading {}: {plan}", self.settings.model));
+        };
+        let model = backend::load(source, &self.settings, plan, |share| {
             let percent = (share * 100.0) as u32;
             if percent >= told + 10 {
                 told = percent;
@@ -161,13 +167,15 @@ impl Worker {
             session: settings.session_id.clone(),
             first_index: settings.first_index,
         };
-        let sizes = Sizes {
+        let context = ContextConfig {
             context_length: settings.context_length as usize,
             memory_length: settings.memory_length as usize,
             max_pixels: settings.max_pixels as usize,
+            token_log: CAT.above_threshold(gst::DebugLevel::Log),
+            ..ContextConfig::default()
         };
-        let session =
-            Session::new(model, identity, settings.core.clone(), sizes).map_err(|error| error.to_string())?;
+        let session = Session::new(model, identity, settings.core.clone(), context)
+            .map_err(|error| error.to_string())?;
         let millis = start.elapsed().as_millis() as u64;
         self.report.model_load_ms.store(millis, Ordering::Relaxed);
         self.report.state("ready");
@@ -380,13 +388,18 @@ impl Worker {
         Ways { live: self.intake.is_live(), ..ways }
     }
 
-    fn tell(&self, session: &Session, start: Instant) {
+    fn tell(&self, session: &mut Session, start: Instant) {
+        if let Some(element) = self.element.upgrade() {
+            session.take_log().iter().for_each(|entry| gst::log!(CAT, obj = element, "{entry}"));
+        }
         let (usage, report) = (session.usage(), &self.report);
         report.kv_tokens.store(usage.tokens as u64, Ordering::Relaxed);
         report.kv_capacity.store(usage.capacity as u64, Ordering::Relaxed);
         report.kv_evicted.store(usage.evicted, Ordering::Relaxed);
         report.kv_bytes.store(usage.bytes, Ordering::Relaxed);
         report.appended.store(usage.appended, Ordering::Relaxed);
+        report.pairs_encoded.store(usage.pairs_encoded, Ordering::Relaxed);
+        report.pairs_known.store(usage.pairs_known, Ordering::Relaxed);
         report.watermark.store(session.watermark(), Ordering::Relaxed);
         report.busy_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let (errors, last) = session.errors();

@@ -1,0 +1,59 @@
+//! What a context was given, for whoever wants to see it: one line for each segment that enters or leaves.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::model::SegmentId;
+
+/// Something that entered or left a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Logged {
+    /// A segment entered the window.
+    Appended {
+        /// Which one.
+        segment: SegmentId,
+        /// How many tokens it has.
+        tokens: usize,
+        /// From the position of its first token to that of whatever comes next. A picture takes fewer positions than
+        /// it has tokens.
+        positions: Range<i64>,
+        /// The tokens as text; those that stand for a picture as `<|video_pad|>*112`.
+        text: String,
+    },
+    /// A segment left the window.
+    Evicted {
+        /// Which one.
+        segment: SegmentId,
+        /// How many tokens it had.
+        tokens: usize,
+    },
+    /// The text of a closed chapter entered the memory.
+    Remembered {
+        /// How many tokens it has.
+        tokens: usize,
+        /// The tokens as text.
+        text: String,
+    },
+    /// Window and memory were forgotten.
+    Reset,
+}
+
+impl fmt::Display for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appended { segment, tokens, positions, text } => {
+                let Range { start, end } = positions;
+                write!(
+                    f,
+                    "segment {segment} enters: {tokens} tokens at {start}..{end}: {}",
+                    text.escape_debug()
+                )
+            }
+            Self::Evicted { segment, tokens } => write!(f, "segment {segment} leaves: {tokens} tokens"),
+            Self::Remembered { tokens, text } => {
+                write!(f, "the memory gets {tokens} tokens: {}", text.escape_debug())
+            }
+            Self::Reset => f.write_str("window and memory are forgotten"),
+        }
+    }
+}
