@@ -87,6 +87,9 @@ pub(crate) struct ChaptersArgs {
     /// What computes: auto, cpu, reference, cuda, metal
     #[arg(long, value_name = "DEVICE", help_heading = "Models")]
     device: Option<String>,
+    /// How pictures lie in the prompt of a model that sees [default: stamped]
+    #[arg(long, value_enum, help_heading = "Models")]
+    video_layout: Option<VideoLayout>,
     /// Keeps encoded pictures in this folder, so that a file that is run again is not encoded again
     #[arg(long, value_name = "DIR", help_heading = "Models")]
     feature_cache: Option<String>,
@@ -131,6 +134,14 @@ enum Gate {
     Frames,
     /// The parts that changed
     Tokens,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum VideoLayout {
+    /// One pair after the other, each behind its time
+    Stamped,
+    /// The same, with one more mark around the whole video
+    Nested,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -222,6 +233,7 @@ impl ChaptersArgs {
             ("mmproj", self.mmproj.clone()),
             ("quantize", self.quantize.and_then(|quantize| name_of(&quantize))),
             ("device", self.device.clone()),
+            ("video-layout", self.video_layout.and_then(|layout| name_of(&layout))),
             ("feature-cache", self.feature_cache.clone()),
             ("feature-cache-max-bytes", self.feature_cache_max_bytes.map(|n| n.to_string())),
             ("gate", self.gate.and_then(|gate| name_of(&gate))),

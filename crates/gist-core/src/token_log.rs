@@ -8,6 +8,13 @@ use crate::model::SegmentId;
 /// Something that entered or left a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Logged {
+    /// The prompt that stays for ever.
+    Pinned {
+        /// How many tokens it has.
+        tokens: usize,
+        /// The tokens as text.
+        text: String,
+    },
     /// A segment entered the window.
     Appended {
         /// Which one.
@@ -31,6 +38,8 @@ pub enum Logged {
     Remembered {
         /// How many tokens it has.
         tokens: usize,
+        /// How many tokens of older texts made room for it.
+        dropped: usize,
         /// The tokens as text.
         text: String,
     },
@@ -50,8 +59,9 @@ impl fmt::Display for Logged {
                 )
             }
             Self::Evicted { segment, tokens } => write!(f, "segment {segment} leaves: {tokens} tokens"),
-            Self::Remembered { tokens, text } => {
-                write!(f, "the memory gets {tokens} tokens: {}", text.escape_debug())
+            Self::Pinned { tokens, text } => write!(f, "pinned: {tokens} tokens: {}", text.escape_debug()),
+            Self::Remembered { tokens, dropped, text } => {
+                write!(f, "the memory gets {tokens} tokens and drops {dropped}: {}", text.escape_debug())
             }
             Self::Reset => f.write_str("window and memory are forgotten"),
         }

@@ -8,6 +8,7 @@ use gist_core::model::{
 use gist_core::picture::{Gate, Pair, Seen};
 use gist_core::token_log::Logged;
 
+use crate::chat::Chat;
 use crate::decoder::{CHUNK, Want};
 use crate::generation::Answer;
 use crate::kv::{Cache, Layout, SinkPositions, Target};
@@ -53,29 +54,27 @@ impl QwenModel {
             )));
         }
         let capacity = config.context_length.min(max.saturating_sub(SCRATCH_TOKENS));
-        let tokenizer = &self.engine.tokenizer;
-        let special = tokenizer.special();
-        let mut pinned = Vec::new();
+        let mut pinned = Chat::new(&self.engine.tokenizer);
         if !config.system.is_empty() {
-            pinned.push(special.im_start);
-            pinned.extend(tokenizer.encode(&format!("system\n{}", config.system)));
-            pinned.push(special.im_end);
-            pinned.extend(tokenizer.encode("\n"));
+            pinned = pinned.turn("system").text(&config.system).end();
         }
-        pinned.push(special.im_start);
-        pinned.extend(tokenizer.encode("user\n"));
+        pinned = pinned.turn("user");
+        if let Some(tokens) = self.engine.nested() {
+            pinned = pinned.special(tokens.vision_start);
+        }
+        let pinned = pinned.sequence();
         let engine = self.engine.clone();
         let layout = Layout::of(engine.decoder.config(), engine.kv_type);
         let mut rolling = RollingContext::new(
             &*engine,
             layout,
             SinkPositions::Moving,
-            &Sequence::text(&pinned),
+            &pinned,
             capacity,
             config.memory_length,
         )?;
         if config.token_log {
-            rolling.keep_log();
+            rolling.keep_log(&*engine, &pinned);
         }
         Ok(QwenContext { engine, rolling, sight: Sight::new(config.max_pixels) })
     }
@@ -101,7 +100,6 @@ impl QwenContext {
     pub fn logits(&self, view: &View, question: &str) -> Result<Vec<f32>, ModelError> {
         let (mut fork, tokens) = self.ask(view, question, 0)?;
         let mut logits = Vec::new();
-        let tokens = Sequence::text(&tokens);
         let mut chunks = tokens.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
             let want = if chunks.peek().is_none() { Want::Logits(&mut logits) } else { Want::Encoding };
@@ -115,27 +113,32 @@ impl QwenContext {
         self.rolling.append(&*self.engine, sequence)
     }
 
+    /// What the window holds.
+    #[cfg(test)]
+    pub(crate) fn window(&self) -> &crate::kv::Region {
+        self.rolling.window()
+    }
+
     /// Starts an answer, with its type kept.
     pub(crate) fn answer(&self, request: &Request) -> Result<Answer, ModelError> {
         let (fork, tokens) = self.ask(&request.view, &request.prompt, request.max_tokens)?;
-        Answer::new(self.engine.clone(), fork, tokens, request)
+        Answer::new(self.engine.clone(), fork, tokens.chunk(0..tokens.len()).ids().to_vec(), request)
     }
 
     /// A fork of what is in view and the tokens of the question, with room for `answer` tokens more.
-    fn ask(&self, view: &View, prompt: &str, answer: usize) -> Result<(Cache, Vec<u32>), ModelError> {
+    fn ask(&self, view: &View, prompt: &str, answer: usize) -> Result<(Cache, Sequence), ModelError> {
         let tokenizer = &self.engine.tokenizer;
-        let special = tokenizer.special();
-        let mut tokens = tokenizer.encode(prompt);
-        tokens.push(special.im_end);
-        tokens.extend(tokenizer.encode("\n"));
-        tokens.push(special.im_start);
-        tokens.extend(tokenizer.encode("assistant\n"));
+        let mut question = Chat::new(tokenizer);
+        if let Some(tokens) = self.engine.nested() {
+            question = question.special(tokens.vision_end);
+        }
+        question = question.text(prompt).end().turn("assistant");
         if self.engine.end_of_thought.is_some()
             && let Some(think) = tokenizer.special_id("<think>")
         {
-            tokens.push(think);
-            tokens.extend(tokenizer.encode("\n"));
+            question = question.special(think).text("\n");
         }
+        let tokens = question.sequence();
         let fork = self.rolling.fork(view);
         let (needed, capacity) = (tokens.len() + answer, self.rolling.room(&fork));
         if needed > capacity {

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! * [`model`]: loading, taking turns; `plan`: what memory that takes
-//! * `context`, `generation`: the traits of gist-core, ChatML, constrained answers
+//! * `context`, `generation`: the traits of gist-core, constrained answers; `chat`: ChatML
 //! * [`mod@bench`]: speed of the released shape
 //! * [`describe`]: one question about one picture
 //! * `features`: encoded pairs on disk
@@ -25,6 +25,7 @@
 
 mod attention;
 pub mod bench;
+mod chat;
 mod checkpoint;
 pub mod config;
 mod context;
@@ -58,6 +59,7 @@ pub mod tokenizer;
 mod vision;
 mod weights;
 
+pub use chat::VideoLayout;
 pub use checkpoint::sees;
 pub use context::QwenContext;
 pub use decoder::CHUNK;

@@ -10,6 +10,7 @@ use parking_lot::FairMutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use toktrie::{InferenceCapabilities, SimpleVob, TokEnv};
 
+use crate::chat::VideoLayout;
 use crate::checkpoint::{Checkpoint, PixelBudgets};
 use crate::config::{Config, VisionTokens};
 use crate::decoder::{CHUNK, Scratch, Want};
@@ -40,6 +41,8 @@ pub struct LoadOptions<'a> {
     pub quantize: Option<Quantization>,
     /// Keeps encoded pairs on disk.
     pub features: Option<FeatureFolder>,
+    /// How pictures lie in the prompt.
+    pub video_layout: VideoLayout,
     /// How keys and values are stored.
     pub kv_type: KvType,
     /// What computes.
@@ -61,6 +64,7 @@ pub(crate) struct Eyes {
     /// Of a still picture in pixels, as the model's own preprocessor has it.
     pub(crate) budgets: PixelBudgets,
     pub(crate) features: Option<FeatureCache>,
+    pub(crate) layout: VideoLayout,
 }
 
 /// What all contexts and answers of a model share.
@@ -93,6 +97,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// The tokens that mark pictures, when a whole video is marked as well.
+    pub(crate) fn nested(&self) -> Option<&VisionTokens> {
+        self.eyes.as_ref().filter(|eyes| eyes.layout == VideoLayout::Nested).map(|eyes| &eyes.tokens)
+    }
+
     /// What the vision tower makes of a pair, and whether that was known already.
     pub(crate) fn see(
         &self,
@@ -170,8 +179,8 @@ impl QwenModel {
         let seeing = if checkpoint.vision.is_some() { 0.3 } else { 0.0 };
         let (config, device) = (checkpoint.config.clone(), &options.device);
         let (decoder, eyes) = pool.install(|| {
-            let features = options.features.clone();
-            let eyes = eyes(&checkpoint, device, features, &mut |share| progress(share * seeing))?;
+            let (features, layout) = (options.features.clone(), options.video_layout);
+            let eyes = eyes(&checkpoint, device, features, layout, &mut |share| progress(share * seeing))?;
             let text = &mut |share| progress(seeing + share * (1.0 - seeing));
             Ok::<_, LoadError>((AnyDecoder::read(&*checkpoint.text, config, device, text)?, eyes))
         })?;
@@ -231,6 +240,7 @@ fn eyes(
     checkpoint: &Checkpoint,
     device: &ComputeDevice,
     features: Option<FeatureFolder>,
+    layout: VideoLayout,
     progress: &mut (dyn FnMut(f32) + Send),
 ) -> Result<Option<Eyes>, LoadError> {
     let Checkpoint { vision: Some(vision), pictures: Some(weights), tokens: Some(tokens), .. } = checkpoint
@@ -244,5 +254,5 @@ fn eyes(
             .map_err(|source| LoadError::Features { path, source })
     };
     let features = features.map(open).transpose()?;
-    Ok(Some(Eyes { tower, tokens: tokens.clone(), budgets: checkpoint.budgets, features }))
+    Ok(Some(Eyes { tower, tokens: tokens.clone(), budgets: checkpoint.budgets, features, layout }))
 }

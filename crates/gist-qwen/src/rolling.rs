@@ -119,15 +119,17 @@ impl RollingContext {
         fits(tokens.len(), self.memory_length)?;
         let memory = self.cache.region_mut(Target::Memory);
         memory.truncate(self.memory.iter().sum());
+        let mut dropped = 0;
         while memory.len() + tokens.len() > self.memory_length
             && let Some(length) = self.memory.pop_front()
         {
             memory.drop_front(length);
+            dropped += length;
         }
         self.evict(tokens.len());
         model.encode(tokens, &mut self.cache, Target::Memory);
         self.memory.push_back(tokens.len());
-        self.note(|| Logged::Remembered { tokens: tokens.len(), text: model.spell(tokens) });
+        self.note(|| Logged::Remembered { tokens: tokens.len(), dropped, text: model.spell(tokens) });
         Ok(())
     }
 
@@ -170,9 +172,9 @@ impl RollingContext {
         self.note(|| Logged::Reset);
     }
 
-    /// Notes from here on what enters and leaves.
-    pub(crate) fn keep_log(&mut self) {
-        self.log = Some(Vec::new());
+    /// Notes from here on what enters and leaves, and what is `pinned`.
+    pub(crate) fn keep_log(&mut self, model: &impl Encode, pinned: &Sequence) {
+        self.log = Some(vec![Logged::Pinned { tokens: pinned.len(), text: model.spell(pinned) }]);
     }
 
     /// What was noted since the last call.
@@ -184,6 +186,11 @@ impl RollingContext {
         if let Some(log) = &mut self.log {
             log.push(entry());
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn window(&self) -> &crate::kv::Region {
+        self.cache.region(Target::Window)
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -1,11 +1,10 @@
 //! From pairs of pictures to segments: one size for the whole session, a gate before the model, and the prompt layout
 //! of the family.
 
-use std::sync::Arc;
-
 use gist_core::model::ModelError;
 use gist_core::picture::{Gate, Pair};
 
+use crate::chat::Chat;
 use crate::model::{Engine, Eyes};
 use crate::picture::{Frame, PictureError, Resizer, TokenGate, fit, stamp};
 use crate::sequence::Sequence;
@@ -90,12 +89,14 @@ impl Sight {
         let (encoded, known) = engine.see(eyes, &first, &second).map_err(told)?;
         self.pairs.count(known);
         let changed = kept.len() as f32 / (encoded.grid.0 * encoded.grid.1).max(1) as f32;
-        let mut segment = Sequence::text(&engine.tokenizer.encode(label));
-        segment.push_text(&engine.tokenizer.encode(&stamp(seconds)));
-        segment.push_text(&[eyes.tokens.vision_start]);
         let only = (gate == Gate::Tokens).then_some(&kept[..]);
-        segment.push_pair(eyes.tokens.video_pad, Arc::new(encoded), only);
-        segment.push_text(&[eyes.tokens.vision_end]);
+        let segment = Chat::new(&engine.tokenizer)
+            .text(label)
+            .text(&stamp(seconds))
+            .special(eyes.tokens.vision_start)
+            .picture(eyes.tokens.video_pad, encoded, only)
+            .special(eyes.tokens.vision_end)
+            .sequence();
         Ok(Some(Sighted { segment, changed }))
     }
 }
@@ -115,8 +116,9 @@ pub(crate) fn still(
     let mut resizer = Resizer::new(width, height).map_err(told)?;
     let frame = resizer.resize(&frame);
     let (encoded, _) = engine.see(eyes, &frame, &frame).map_err(told)?;
-    let mut sequence = Sequence::text(&[eyes.tokens.vision_start]);
-    sequence.push_pair(eyes.tokens.image_pad, Arc::new(encoded), None);
-    sequence.push_text(&[eyes.tokens.vision_end]);
-    Ok(sequence)
+    Ok(Chat::new(&engine.tokenizer)
+        .special(eyes.tokens.vision_start)
+        .picture(eyes.tokens.image_pad, encoded, None)
+        .special(eyes.tokens.vision_end)
+        .sequence())
 }

@@ -2,5 +2,6 @@
 
 mod hostile;
 mod oracle;
+mod pairs;
 mod rolling;
 mod tiny;

@@ -8,7 +8,7 @@ use gist_core::mock::{Mock, Script};
 use gist_core::model::Model;
 use gist_qwen::FeatureFolder;
 
-use super::settings::{Backend, Quantize, Settings};
+use super::settings::{Backend, Quantize, Settings, VideoLayout};
 
 type Slot = Arc<Mutex<Weak<dyn Model>>>;
 
@@ -20,6 +20,7 @@ struct Key {
     device: String,
     quantize: Quantize,
     features: Option<FeatureFolder>,
+    video_layout: VideoLayout,
 }
 
 /// One slot per model. Two elements that start together wait for one load, elements of other models don't.
@@ -93,6 +94,7 @@ pub(super) fn load(
             device: settings.device.clone(),
             quantize: settings.quantize,
             features: settings.features(),
+            video_layout: settings.video_layout,
         };
         Arc::clone(loaded.entry(key).or_insert_with(empty))
     };
@@ -112,6 +114,10 @@ pub(super) fn load(
             Quantize::Q4 => Some(gist_qwen::Quantization::Q4),
         },
         features: settings.features(),
+        video_layout: match settings.video_layout {
+            VideoLayout::Stamped => gist_qwen::VideoLayout::Stamped,
+            VideoLayout::Nested => gist_qwen::VideoLayout::Nested,
+        },
         plan: Some(&mut plan),
         progress: Some(&mut progress),
         ..Default::default()

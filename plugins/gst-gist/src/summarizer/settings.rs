@@ -110,6 +110,20 @@ pub enum Quantize {
     Q4,
 }
 
+/// How pictures lie in the prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
+#[enum_type(name = "GstGistVideoLayout")]
+#[repr(i32)]
+pub enum VideoLayout {
+    /// One after the other.
+    #[default]
+    #[enum_value(name = "Stamped: one pair after the other, each behind its time", nick = "stamped")]
+    Stamped,
+    /// One more mark around all of them.
+    #[enum_value(name = "Nested: the same, with one more mark around the whole video", nick = "nested")]
+    Nested,
+}
+
 /// Everything that can be set.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -118,6 +132,7 @@ pub(super) struct Settings {
     pub(super) mmproj: String,
     pub(super) device: String,
     pub(super) quantize: Quantize,
+    pub(super) video_layout: VideoLayout,
     pub(super) feature_cache: String,
     pub(super) feature_cache_max_bytes: u64,
     pub(super) context_length: u32,
@@ -149,6 +164,7 @@ impl Default for Settings {
             mmproj: String::new(),
             device: "auto".into(),
             quantize: Quantize::None,
+            video_layout: VideoLayout::Stamped,
             feature_cache: String::new(),
             feature_cache_max_bytes: 4 << 30,
             context_length: 0,
@@ -215,6 +231,7 @@ impl Settings {
             "mmproj" => self.mmproj = text().unwrap_or_default(),
             "device" => self.device = text().unwrap_or_else(|| "auto".into()),
             "quantize" => self.quantize = value.get().unwrap_or_default(),
+            "video-layout" => self.video_layout = value.get().unwrap_or_default(),
             "feature-cache" => self.feature_cache = text().unwrap_or_default(),
             "feature-cache-max-bytes" => self.feature_cache_max_bytes = time(),
             "context-length" => self.context_length = count(),
@@ -258,6 +275,7 @@ impl Settings {
             "mmproj" => self.mmproj.to_value(),
             "device" => self.device.to_value(),
             "quantize" => self.quantize.to_value(),
+            "video-layout" => self.video_layout.to_value(),
             "feature-cache" => self.feature_cache.to_value(),
             "feature-cache-max-bytes" => self.feature_cache_max_bytes.to_value(),
             "context-length" => self.context_length.to_value(),
@@ -348,6 +366,11 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         glib::ParamSpecEnum::builder_with_default("quantize", d.quantize)
             .nick("Quantize")
             .blurb("Quantises the weights of a folder as they are read, to take less memory")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("video-layout", d.video_layout)
+            .nick("Video layout")
+            .blurb("How pictures lie in the prompt of a model that sees: as transformers 4.57 has it, or as transformers 5")
             .mutable_ready()
             .build(),
         text(

@@ -8,6 +8,7 @@ mod leaks;
 mod rtsp;
 mod scripts;
 mod summarizer;
+mod ten_minutes;
 mod transcriber;
 
 use std::sync::Once;

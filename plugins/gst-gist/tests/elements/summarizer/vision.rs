@@ -94,6 +94,31 @@ fn what_does_not_change_costs_nothing() {
     assert!(kept <= frames, "{kept} of {frames}");
 }
 
+/// `stats` of a run, and its chapters without what is another in every run.
+fn outcome(properties: &[(&str, &str)]) -> (u64, u64, Vec<String>) {
+    let (chapters, stats) = watch(properties);
+    let count = |name: &str| stats.get::<u64>(name).unwrap();
+    let told = |c: serde_json::Value| format!("{} {} {}", c["start"], c["end"], c["title"]);
+    (count("pairs-encoded"), count("pairs-known"), chapters.into_iter().map(told).collect())
+}
+
+#[test]
+fn a_second_run_of_the_same_film_makes_no_vision_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = [("feature-cache", dir.path().to_str().unwrap())];
+    let (encoded, known, chapters) = outcome(&cache);
+    assert!(encoded > 0 && known == 0, "{encoded} {known}");
+    assert_eq!(outcome(&cache), (0, encoded, chapters.clone()));
+    // What is kept was made by this tower alone.
+    let (again, known, _) = outcome(&[cache[0], ("quantize", "q8")]);
+    assert_eq!((again, known), (encoded, 0));
+    // And a folder that was tampered with changes nothing.
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        std::fs::write(file.unwrap().path(), "no pair").unwrap();
+    }
+    assert_eq!(outcome(&cache), (encoded, 0, chapters));
+}
+
 #[test]
 fn the_reference_path_sees_the_same() {
     let titles = |device: &str| {
