@@ -1,6 +1,7 @@
 //! The program as a user starts it: what it prints, what it writes, what it ends with.
 
 mod bad_input;
+mod describe;
 
 use std::fs;
 use std::path::{Path, PathBuf};

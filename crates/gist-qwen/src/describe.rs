@@ -61,3 +61,20 @@ impl QwenModel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LoadOptions;
+    use crate::weights::tests::nano_vl;
+
+    #[test]
+    fn an_answer_is_told_as_it_is_written() {
+        let model = QwenModel::load(&nano_vl(), LoadOptions::default()).unwrap();
+        let pixels = vec![200; 3 * 160 * 64];
+        let question = Question { width: 160, height: 64, pixels: &pixels, prompt: "title?", max_tokens: 12 };
+        let mut pieces = Vec::new();
+        model.describe(question, &mut |text| pieces.push(text.to_owned())).unwrap();
+        assert!(pieces.len() >= 6 && pieces.iter().all(|piece| piece.chars().count() < 12), "{pieces:?}");
+    }
+}
