@@ -135,6 +135,10 @@ impl Context for MockContext {
         Ok(())
     }
 
+    fn forget(&mut self, texts: usize) {
+        self.memory.drain(..texts.min(self.memory.len()));
+    }
+
     fn yes_probability(&mut self, _view: &View, _question: &str) -> Result<f32, ModelError> {
         Ok(0.5)
     }
@@ -176,7 +180,13 @@ impl Context for MockContext {
     }
 
     fn usage(&self) -> Usage {
-        self.usage
+        Usage {
+            oldest: self.window.front().map_or(self.next, |(id, _)| *id),
+            memory_texts: self.memory.len(),
+            memory_tokens: self.memory.iter().map(|text| count(text)).sum(),
+            memory_capacity: self.memory_length,
+            ..self.usage
+        }
     }
 }
 
@@ -188,7 +198,10 @@ fn fill(schema: &Value, text: &str, segment: SegmentId) -> Value {
             Value::Object(fields.map(|(key, field)| (key.clone(), fill(field, text, segment))).collect())
         }
         Some("array") => json!([fill(&schema["items"], text, segment)]),
-        Some("integer") => json!(segment),
+        Some("integer") => {
+            let bound = |key: &str, open: u64| schema[key].as_u64().unwrap_or(open);
+            json!(segment.clamp(bound("minimum", 0), bound("maximum", u64::MAX)))
+        }
         _ => json!(text),
     }
 }

@@ -57,6 +57,14 @@ pub struct Usage {
     pub appended: u64,
     /// Tokens evicted from the window since it was opened.
     pub evicted: u64,
+    /// The oldest segment in the window; the next one's number when it is empty.
+    pub oldest: SegmentId,
+    /// Texts in the memory.
+    pub memory_texts: usize,
+    /// Tokens of them.
+    pub memory_tokens: usize,
+    /// Tokens of them that fit.
+    pub memory_capacity: usize,
     /// Bytes of keys and values held, forks included.
     pub bytes: u64,
     /// Pairs of pictures that went through the vision tower.
@@ -163,6 +171,8 @@ pub trait Context: Send {
     /// # Errors
     /// As [`Context::append`].
     fn remember(&mut self, text: &str) -> Result<(), ModelError>;
+    /// Lets the oldest `texts` of the memory go.
+    fn forget(&mut self, texts: usize);
     /// The probability, 0 to 1, that the answer to `question` is yes rather than no. Runs on a fork.
     ///
     /// # Errors

@@ -43,6 +43,13 @@ pub enum Logged {
         /// The tokens as text.
         text: String,
     },
+    /// The oldest texts left the memory, merged into one that follows.
+    Forgotten {
+        /// How many.
+        texts: usize,
+        /// How many tokens they had.
+        tokens: usize,
+    },
     /// Window and memory were forgotten.
     Reset,
 }
@@ -62,6 +69,9 @@ impl fmt::Display for Logged {
             Self::Pinned { tokens, text } => write!(f, "pinned: {tokens} tokens: {}", text.escape_debug()),
             Self::Remembered { tokens, dropped, text } => {
                 write!(f, "the memory gets {tokens} tokens and drops {dropped}: {}", text.escape_debug())
+            }
+            Self::Forgotten { texts, tokens } => {
+                write!(f, "the memory lets {texts} texts of {tokens} tokens go")
             }
             Self::Reset => f.write_str("window and memory are forgotten"),
         }

@@ -175,6 +175,10 @@ impl Context for QwenContext {
         self.rolling.remember(&*self.engine, &Sequence::text(&tokens))
     }
 
+    fn forget(&mut self, texts: usize) {
+        self.rolling.forget(texts);
+    }
+
     fn yes_probability(&mut self, view: &View, question: &str) -> Result<f32, ModelError> {
         let logits = self.logits(view, &format!("{} Answer yes or no.", question.trim_end()))?;
         let [yes, no] = &self.engine.verdicts;

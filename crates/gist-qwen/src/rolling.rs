@@ -133,6 +133,13 @@ impl RollingContext {
         Ok(())
     }
 
+    /// Lets the oldest texts of the memory go.
+    pub(crate) fn forget(&mut self, texts: usize) {
+        let tokens = self.memory.drain(..texts.min(self.memory.len())).sum();
+        self.cache.region_mut(Target::Memory).drop_front(tokens);
+        self.note(|| Logged::Forgotten { texts, tokens });
+    }
+
     /// What a question about `view` sees. It goes on right behind the last segment in view.
     pub(crate) fn fork(&self, view: &View) -> Cache {
         let mut cache = self.cache.clone();
@@ -199,6 +206,10 @@ impl RollingContext {
             capacity: self.capacity,
             appended: self.appended,
             evicted: self.evicted,
+            oldest: self.next_id - self.window.len() as u64,
+            memory_texts: self.memory.len(),
+            memory_tokens: self.memory.iter().sum(),
+            memory_capacity: self.memory_length,
             bytes: self.counter.bytes(),
             ..Usage::default()
         }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use chapter::{Chapter, Open};
 pub use chapter::{Line, Timeline};
-use writer::{Progress, Writer};
+pub use writer::{Answer, Statement};
+use writer::{Progress, Question, Writer};
 
 use crate::boundary::{Boundary, Detector};
 use crate::event::{ChapterEvent, Kind, Reason};
@@ -50,6 +51,9 @@ pub struct Session {
     timeline: Option<Timeline>,
     detector: Detector,
     lines: VecDeque<Line>,
+    /// When what the window holds was said or shown, by segment.
+    spans: VecDeque<(SegmentId, Span)>,
+    answers: VecDeque<Answer>,
     next_segment: SegmentId,
     next_index: u64,
     open: Option<Open>,
@@ -96,6 +100,8 @@ impl Session {
             timeline: None,
             detector: Detector::new(0),
             lines: VecDeque::new(),
+            spans: VecDeque::new(),
+            answers: VecDeque::new(),
             next_segment: 0,
             open: None,
             watermark: 0,
@@ -173,11 +179,15 @@ impl Session {
     /// Keeps what a segment holds until its chapter is written.
     fn note(&mut self, line: Line) {
         self.next_segment = line.segment + 1;
+        self.spans.push_back((line.segment, line.span));
         self.lines.push_back(line);
         if self.lines.len() > MAX_LINES {
             self.lines.pop_front();
         }
         let usage = self.context.usage();
+        while self.spans.front().is_some_and(|(segment, _)| *segment < usage.oldest) {
+            self.spans.pop_front();
+        }
         let turnovers = usage.evicted / usage.capacity.max(1) as u64;
         if turnovers > self.turnovers {
             self.turnovers = turnovers;
@@ -321,6 +331,10 @@ impl Session {
                 self.events.push_back(event);
                 true
             }
+            Progress::Answered(answer) => {
+                self.answers.push_back(answer);
+                true
+            }
             Progress::Digest(digest) => {
                 self.note_fault(digest.error.as_deref());
                 let id = format!("{}-digest-{}", self.identity.session, self.sequence);
@@ -331,6 +345,32 @@ impl Session {
                 true
             }
         }
+    }
+
+    /// Asks about the stream so far, or about a part of it in stream-time; the answer comes out of
+    /// [`Session::answers`]. It is written on a fork: the stream goes on as if nobody had asked.
+    pub fn ask(&mut self, question: &str, part: Option<Span>) {
+        let failed =
+            |why: &str| Answer { question: question.into(), error: Some(why.into()), ..Answer::default() };
+        if self.model.dialect() != Dialect::Instruct {
+            return self.answers.push_back(failed("this model was not trained to answer questions"));
+        }
+        if question.trim().is_empty() {
+            return self.answers.push_back(failed("there is no question"));
+        }
+        let timeline = self.timeline();
+        // The user speaks of stream-time.
+        let running = |time: u64| time.saturating_add_signed(timeline.stream_time.saturating_neg());
+        let span = part.map(|part| Span::new(running(part.start), running(part.end)));
+        let counts =
+            |at: &Span| span.is_none_or(|span| at.start < span.end && at.end.max(at.start + 1) > span.start);
+        let lines = self.spans.iter().filter(|(_, at)| counts(at)).copied().collect();
+        self.writer.ask(Question { text: question.into(), span, lines, timeline });
+    }
+
+    /// Answers in the order of their questions; what is not taken stays for the next call.
+    pub fn answers(&mut self) -> impl Iterator<Item = Answer> + '_ {
+        std::iter::from_fn(|| self.answers.pop_front())
     }
 
     fn note_fault(&mut self, error: Option<&str>) {
@@ -363,6 +403,7 @@ impl Session {
             self.sequence = event.sequence;
         }
         self.events.clear();
+        self.answers.clear();
         self.open = None;
         self.timeline = None;
         self.watermark = 0;
@@ -374,6 +415,7 @@ impl Session {
         self.context.reset();
         self.writer = Writer::default();
         self.lines.clear();
+        self.spans.clear();
         self.detector = Detector::new(self.watermark);
     }
 

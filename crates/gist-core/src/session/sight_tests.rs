@@ -65,6 +65,8 @@ impl Context for Sight {
     }
 
     /// Pictures from 10 on begin something new.
+    fn forget(&mut self, _: usize) {}
+
     fn yes_probability(&mut self, _: &View, question: &str) -> Result<f32, ModelError> {
         let segment = question.split(['[', ']']).nth(1).and_then(|n| n.parse::<usize>().ok());
         Ok(if segment.is_some_and(|segment| self.shown[segment] >= 10) { 0.9 } else { 0.1 })

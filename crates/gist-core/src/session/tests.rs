@@ -199,3 +199,76 @@ fn a_new_prompt_is_counted() {
     s.begin(0);
     assert_eq!(drain(&mut s)[0].prompt_revision, 1);
 }
+
+#[test]
+fn an_answer_names_the_times_of_the_lines_it_comes_from() {
+    let mut s = session(Script::default());
+    say(&mut s, 70, 75, "Nodes find each other by asking seeds");
+    say(&mut s, 80, 85, "Blocks are then fetched in parallel");
+    let digest = s.usage();
+    s.ask("Who finds whom?", None);
+    s.ask("And what came last?", Some(Span::new(78 * SECOND, 100 * SECOND)));
+    s.ask("Before the beginning?", Some(Span::new(0, 10 * SECOND)));
+    s.ask("  ", None);
+    while s.work(0) {}
+    let answers: Vec<Answer> = s.answers().collect();
+    let asked: Vec<&str> = answers.iter().map(|a| a.question.as_str()).collect();
+    assert_eq!(asked, ["  ", "Who finds whom?", "And what came last?", "Before the beginning?"]);
+    assert_eq!(answers[0].error.as_deref(), Some("there is no question"));
+    assert!(answers[1].text().ends_with(" [00:01:10]"), "{:?}", answers[1]);
+    assert_eq!(answers[2].statements[0].sources, [(80.0, 85.0)]);
+    assert!(answers[3].error.as_deref().unwrap().contains("nothing of that time"), "{:?}", answers[3]);
+    assert_eq!(s.usage(), digest, "asking leaves no trace");
+    assert!(s.events().all(|event| event.kind == Kind::Opened), "nor an event");
+}
+
+#[test]
+fn a_question_does_not_wait_for_chapters_that_do() {
+    let mut s = session(Script { steps: 3, ..Script::default() });
+    for i in 0..4 {
+        say(&mut s, 10 * i, 10 * i + 5, "Something about rivers");
+        s.split_now((10 * i + 6) * SECOND, None);
+    }
+    assert!(s.work(0), "the first chapter is begun");
+    s.ask("What about rivers?", None);
+    while s.answers.is_empty() {
+        assert!(s.work(0));
+    }
+    assert_eq!(s.events().filter(|event| event.kind == Kind::Closed).count(), 1);
+}
+
+#[test]
+fn times_of_an_answer_are_those_of_the_stream() {
+    let mut s = session(Script::default());
+    // Running-time 0 is the second minute of the recording.
+    s.set_timeline(Timeline { stream_time: 60 * SECOND as i64, timestamp: 0 });
+    say(&mut s, 5, 6, "Nodes find each other");
+    s.ask("Who?", Some(Span::new(64 * SECOND, 67 * SECOND)));
+    while s.work(0) {}
+    assert_eq!(s.answers().next().unwrap().statements[0].sources, [(65.0, 66.0)]);
+}
+
+#[test]
+fn old_chapters_are_merged_before_the_memory_is_full_and_are_still_found() {
+    let mut s = session(Script::default());
+    for i in 0..60 {
+        let words =
+            format!("Chapter {i} speaks of matter {i} and of nothing else that was ever heard before it");
+        say(&mut s, 20 * i, 20 * i + 15, &words);
+        s.split_now((20 * i + 18) * SECOND, None);
+        while s.work(0) {}
+        let usage = s.usage();
+        assert!(usage.memory_tokens <= usage.memory_capacity);
+    }
+    let usage = s.usage();
+    assert!(usage.memory_texts < 40, "{usage:?}");
+    let held: Vec<_> = s.writer.memory().held().collect();
+    let chapters: Vec<u64> = held.iter().flat_map(|held| held.first..=held.last).collect();
+    assert_eq!(chapters, (1..=60).collect::<Vec<u64>>(), "every chapter is in exactly one text: {held:?}");
+    // What happened in the first chapter is known by its text alone once its lines have left.
+    s.spans.clear();
+    s.ask("What was first?", Some(Span::new(0, 15 * SECOND)));
+    while s.work(0) {}
+    let answer = s.answers().next().unwrap();
+    assert_eq!(answer.statements[0].sources[0].0, 0.0, "{answer:?}");
+}

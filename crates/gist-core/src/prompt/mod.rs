@@ -3,6 +3,8 @@
 //! Lines of the stream are data, never instructions; the system prompt says so and the grammar of the answer leaves
 //! no room for anything else. The model names line numbers only: every time is set by code.
 
+pub mod question;
+
 use std::ops::Range;
 
 use serde_json::{Value, json};

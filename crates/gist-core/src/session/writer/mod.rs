@@ -1,15 +1,26 @@
 //! Has the chapter texts written, one after the other, each on a fork of the context.
 
+mod answer;
+mod chapter;
+mod digest;
+mod memory;
+
 use std::collections::VecDeque;
 
-use serde::Deserialize;
+pub(super) use answer::Question;
+pub use answer::{Answer, Statement};
+use chapter::Text;
+pub(super) use chapter::Written;
+pub(super) use digest::Digest;
+use digest::DigestText;
+use memory::Merge;
+pub(super) use memory::{Held, Memory};
 
 use super::chapter::{Chapter, longest_shown};
 use super::sight;
 use crate::Config;
 use crate::check::Checker;
-use crate::event::{ChapterEvent, Point};
-use crate::model::{Context, Dialect, Generation, ModelError, Request, SegmentId, Step, View};
+use crate::model::{Context, Dialect, Generation, Request, Step, View};
 use crate::prompt::{self, ChapterPrompt};
 use crate::time::Span;
 
@@ -19,6 +30,8 @@ const DIGEST_TOKENS: usize = 700;
 enum Job {
     Chapter(Box<Chapter>),
     Digest(Span),
+    Question(Question),
+    Merge(Merge),
 }
 
 struct Current {
@@ -36,6 +49,7 @@ pub(super) struct Writer {
     checker: Checker,
     /// That of the last chapter with a text.
     language: Option<String>,
+    memory: Memory,
     abandoned: Option<String>,
 }
 
@@ -45,95 +59,7 @@ pub(super) enum Progress {
     Running,
     Closed(Box<Written>),
     Digest(Digest),
-}
-
-/// The answer of the model, as the schema of [`ChapterPrompt::schema`] has it; a model that only names titles leaves
-/// the rest out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Text {
-    title: String,
-    summary: String,
-    points: Vec<TextPoint>,
-    keywords: Vec<String>,
-    conclusion: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct TextPoint {
-    lines: Vec<SegmentId>,
-    text: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct DigestText {
-    assessment: String,
-    suggestions: Vec<String>,
-}
-
-/// A chapter with its text, or with the reason why it has none.
-pub(super) struct Written {
-    pub(super) chapter: Box<Chapter>,
-    text: Text,
-    language: String,
-    tokens: usize,
-    pub(super) error: Option<String>,
-}
-
-impl Written {
-    pub(super) fn fill(self, event: &mut ChapterEvent, position: u64) {
-        self.chapter.fill(event, position);
-        let timeline = self.chapter.open.timeline;
-        event.title = prompt::flat(&self.text.title);
-        event.summary = prompt::flat(&self.text.summary);
-        event.conclusion = prompt::flat(&self.text.conclusion);
-        event.keywords = self.text.keywords.iter().map(|word| prompt::flat(word)).collect();
-        event.points = (self.text.points.iter())
-            .map(|point| {
-                let span = self.chapter.span_of(&point.lines);
-                Point {
-                    text: prompt::flat(&point.text),
-                    start: timeline.seconds(span.start),
-                    end: timeline.seconds(span.end),
-                }
-            })
-            .collect();
-        event.points.sort_by(|a, b| a.start.total_cmp(&b.start));
-        event.language = self.language;
-        event.tokens = self.tokens as u64;
-        event.partial = self.error.is_some();
-        event.error = self.error;
-    }
-}
-
-/// The final digest.
-pub(super) struct Digest {
-    pub(super) period: Span,
-    text: DigestText,
-    language: String,
-    tokens: usize,
-    pub(super) error: Option<String>,
-}
-
-impl Digest {
-    pub(super) fn fill(self, event: &mut ChapterEvent, position: u64) {
-        event.period_start = Some(self.period.start);
-        event.period_end = Some(self.period.end);
-        event.is_final = true;
-        event.emitted_at = position;
-        event.language = self.language;
-        event.tokens = self.tokens as u64;
-        event.partial = self.error.is_some();
-        event.error = self.error;
-        if !self.text.assessment.is_empty() {
-            let (assessment, study) = prompt::digest_labels(&event.language);
-            event.text = format!("**{assessment}** {}\n", prompt::flat(&self.text.assessment));
-            event.text += &format!("\n**{study}**\n\n");
-            for (i, suggestion) in self.text.suggestions.iter().enumerate() {
-                event.text += &format!("{}. {}\n", i + 1, prompt::flat(suggestion));
-            }
-        }
-    }
+    Answered(Answer),
 }
 
 impl Writer {
@@ -145,8 +71,19 @@ impl Writer {
         self.jobs.push_back(Job::Digest(period));
     }
 
+    /// A question goes before everything that is not begun: somebody waits for the answer.
+    pub(super) fn ask(&mut self, question: Question) {
+        let first = self.jobs.iter().take_while(|job| matches!(job, Job::Question(_))).count();
+        self.jobs.insert(first, Job::Question(question));
+    }
+
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     pub(super) fn pending(&self) -> usize {
-        self.jobs.len() + usize::from(self.current.is_some())
+        self.jobs.len() + usize::from(self.current.is_some() || self.memory.is_returning())
     }
 
     pub(super) fn abandon(&mut self, why: &str) {
@@ -160,6 +97,9 @@ impl Writer {
                 return Progress::Idle;
             };
             return self.give_up(job, String::new(), why);
+        }
+        if self.memory.go_on(context) {
+            return Progress::Running;
         }
         let Some(mut current) = self.current.take() else {
             let Some(job) = self.jobs.pop_front() else { return Progress::Idle };
@@ -176,11 +116,15 @@ impl Writer {
     }
 
     fn start(&mut self, job: Job, context: &mut dyn Context, config: &Config) -> Progress {
-        if !config.write {
+        if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
             return self.give_up(job, String::new(), String::new());
         }
         let instructions = config.prompt.as_deref();
         let language = match &job {
+            Job::Question(question) => {
+                prompt::language(&config.language, instructions, std::iter::once(question.text.as_str()))
+            }
+            Job::Merge(_) => self.language.clone().unwrap_or_else(|| "English".into()),
             Job::Chapter(chapter) if chapter.lines.is_empty() => {
                 return self.give_up(job, String::new(), "nothing was said or shown".into());
             }
@@ -197,12 +141,12 @@ impl Writer {
                 None => return self.give_up(job, String::new(), "no chapter has a text to sum up".into()),
             },
         };
-        match ask(context, config, &job, &language, None) {
+        match ask(context, config, &self.memory, &job, &language, None) {
             Ok(generation) => {
                 self.current = Some(Current { job, language, generation, retried: false });
                 Progress::Running
             }
-            Err(error) => self.give_up(job, language, error.to_string()),
+            Err(why) => self.give_up(job, language, why),
         }
     }
 
@@ -257,6 +201,14 @@ impl Writer {
                     self.retry(current, &format!("the answer is not valid: {error}"), None, context, config)
                 }
             },
+            Job::Question(question) => match question.answered(answer, self.memory.held()) {
+                Ok(answer) => Progress::Answered(answer),
+                Err(why) => self.retry(current, &why, None, context, config),
+            },
+            Job::Merge(merge) => match self.memory.merged(context, merge, answer) {
+                Ok(()) => Progress::Running,
+                Err(why) => self.retry(current, &why, None, context, config),
+            },
         }
     }
 
@@ -278,9 +230,14 @@ impl Writer {
             &prompt::flat(&text.summary),
         );
         let remember = chapter.dialect == Dialect::Instruct;
-        let error = error.or_else(|| {
-            remember.then(|| context.remember(&memory))?.err().map(|e| format!("not remembered: {e}"))
-        });
+        let (number, span) = (chapter.open.index + 1, chapter.span);
+        let held = Held { first: number, last: number, span, text: memory };
+        let remembered = if remember { self.memory.add(context, held) } else { Ok(()) };
+        let error = error.or_else(|| remembered.err().map(|e| format!("not remembered: {e}")));
+        if let Some(merge) = self.memory.crowded(context) {
+            // Before the next text, which needs the room.
+            self.jobs.push_front(Job::Merge(merge));
+        }
         Progress::Closed(Box::new(Written { chapter, text, language, tokens, error }))
     }
 
@@ -295,7 +252,9 @@ impl Writer {
     ) -> Progress {
         if !current.retried {
             tracing::info!(why, "a text is written again");
-            if let Ok(generation) = ask(context, config, &current.job, &current.language, Some(why)) {
+            if let Ok(generation) =
+                ask(context, config, &self.memory, &current.job, &current.language, Some(why))
+            {
                 current.generation = generation;
                 current.retried = true;
                 self.current = Some(current);
@@ -318,6 +277,12 @@ impl Writer {
             Job::Digest(period) => {
                 Progress::Digest(Digest { period, text: DigestText::default(), language, tokens: 0, error })
             }
+            Job::Question(question) => Progress::Answered(question.failed(error.unwrap_or_default())),
+            Job::Merge(merge) => {
+                // What is not merged goes when its room is needed, and is counted then.
+                tracing::warn!(?error, merge.first, merge.last, "old chapters could not be merged");
+                Progress::Running
+            }
         }
     }
 }
@@ -325,17 +290,17 @@ impl Writer {
 fn ask(
     context: &mut dyn Context,
     config: &Config,
+    memory: &Memory,
     job: &Job,
     language: &str,
     fault: Option<&str>,
-) -> Result<Box<dyn Generation>, ModelError> {
+) -> Result<Box<dyn Generation>, String> {
     let instructions = config.prompt.as_deref();
     let (temperature, seed) = if fault.is_some() { (0.7, 1) } else { (0.0, 0) };
     let request = match job {
         Job::Chapter(chapter) if chapter.dialect == Dialect::Titles => {
             let picture = longest_shown(chapter.lines.iter());
-            let none = || ModelError::Backend("there is no picture in the chapter".into());
-            sight::title_request(picture.ok_or_else(none)?)
+            sight::title_request(picture.ok_or("there is no picture in the chapter")?)
         }
         Job::Chapter(chapter) => {
             let avoid =
@@ -364,55 +329,11 @@ fn ask(
             temperature,
             seed,
         },
+        Job::Question(question) => question.request(memory.held(), language, (temperature, seed))?,
+        Job::Merge(merge) => merge.request(language, temperature, seed),
     };
-    context.generate(request)
+    context.generate(request).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use crate::event::Kind;
-    use crate::mock::{Mock, Script};
-    use crate::model::ContextConfig;
-    use crate::observation::{Observation, Source};
-    use crate::session::{Identity, Session};
-    use crate::time::{SECOND, Span};
-    use crate::{ChapterEvent, Config};
-
-    /// The digest of a stream of these lines.
-    fn digest(config: Config, lines: &[&str]) -> ChapterEvent {
-        let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
-        let model = Arc::new(Mock::new(Script::default()));
-        let mut session = Session::new(model, Identity::default(), config, context).unwrap();
-        for (i, line) in lines.iter().enumerate() {
-            let span = Span::new(5 * i as u64 * SECOND, (5 * i as u64 + 4) * SECOND);
-            let line = Observation { source: Source::Speech, span, text: (*line).into(), turn: false };
-            session.observe(line).unwrap();
-        }
-        session.finish(5 * lines.len() as u64 * SECOND);
-        while session.work(0) {}
-        session.events().find(|event| event.kind == Kind::Digest).unwrap()
-    }
-
-    #[test]
-    fn the_digest_is_labelled_in_the_language_set() {
-        let config = Config { language: "Spanish".into(), ..Config::default() };
-        let digest = digest(config, &["Nodes find each other by asking seeds"]);
-        assert!(digest.text.starts_with("**Valoración.** "), "{}", digest.text);
-        assert!(digest.text.contains("\n**Para profundizar**\n\n1. "), "{}", digest.text);
-    }
-
-    /// The mock's summaries are some words of the first line, too few to tell a language by.
-    #[test]
-    fn the_digest_is_in_the_language_of_the_chapters() {
-        let lines = [
-            "Bitte OK",
-            "Heute sprechen wir darüber, wie die Knoten eines Netzes einander finden und weshalb das schwierig ist.",
-            "Ein Knoten, der gerade erst gestartet ist, kennt noch niemanden und fragt deshalb zuerst einen Saatknoten.",
-        ];
-        let digest = digest(Config::default(), &lines);
-        assert_eq!(digest.language, "German");
-        assert!(digest.text.starts_with("**Bewertung.** "), "{}", digest.text);
-    }
-}
+mod tests;

@@ -1,0 +1,61 @@
+//! A chapter and the text it was given.
+
+use serde::Deserialize;
+
+use crate::event::{ChapterEvent, Point};
+use crate::model::SegmentId;
+use crate::prompt;
+use crate::session::chapter::Chapter;
+
+/// The answer of the model, as the schema of [`ChapterPrompt::schema`] has it; a model that only names titles leaves
+/// the rest out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::session) struct Text {
+    pub(super) title: String,
+    pub(super) summary: String,
+    pub(super) points: Vec<TextPoint>,
+    pub(super) keywords: Vec<String>,
+    pub(super) conclusion: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::session) struct TextPoint {
+    lines: Vec<SegmentId>,
+    text: String,
+}
+
+/// A chapter with its text, or with the reason why it has none.
+pub(in crate::session) struct Written {
+    pub(in crate::session) chapter: Box<Chapter>,
+    pub(in crate::session) text: Text,
+    pub(in crate::session) language: String,
+    pub(in crate::session) tokens: usize,
+    pub(in crate::session) error: Option<String>,
+}
+
+impl Written {
+    pub(in crate::session) fn fill(self, event: &mut ChapterEvent, position: u64) {
+        self.chapter.fill(event, position);
+        let timeline = self.chapter.open.timeline;
+        event.title = prompt::flat(&self.text.title);
+        event.summary = prompt::flat(&self.text.summary);
+        event.conclusion = prompt::flat(&self.text.conclusion);
+        event.keywords = self.text.keywords.iter().map(|word| prompt::flat(word)).collect();
+        event.points = (self.text.points.iter())
+            .map(|point| {
+                let span = self.chapter.span_of(&point.lines);
+                Point {
+                    text: prompt::flat(&point.text),
+                    start: timeline.seconds(span.start),
+                    end: timeline.seconds(span.end),
+                }
+            })
+            .collect();
+        event.points.sort_by(|a, b| a.start.total_cmp(&b.start));
+        event.language = self.language;
+        event.tokens = self.tokens as u64;
+        event.partial = self.error.is_some();
+        event.error = self.error;
+    }
+}

@@ -1,0 +1,45 @@
+use std::sync::Arc;
+
+use crate::event::Kind;
+use crate::mock::{Mock, Script};
+use crate::model::ContextConfig;
+use crate::observation::{Observation, Source};
+use crate::session::{Identity, Session};
+use crate::time::{SECOND, Span};
+use crate::{ChapterEvent, Config};
+
+/// The digest of a stream of these lines.
+fn digest(config: Config, lines: &[&str]) -> ChapterEvent {
+    let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    let model = Arc::new(Mock::new(Script::default()));
+    let mut session = Session::new(model, Identity::default(), config, context).unwrap();
+    for (i, line) in lines.iter().enumerate() {
+        let span = Span::new(5 * i as u64 * SECOND, (5 * i as u64 + 4) * SECOND);
+        let line = Observation { source: Source::Speech, span, text: (*line).into(), turn: false };
+        session.observe(line).unwrap();
+    }
+    session.finish(5 * lines.len() as u64 * SECOND);
+    while session.work(0) {}
+    session.events().find(|event| event.kind == Kind::Digest).unwrap()
+}
+
+#[test]
+fn the_digest_is_labelled_in_the_language_set() {
+    let config = Config { language: "Spanish".into(), ..Config::default() };
+    let digest = digest(config, &["Nodes find each other by asking seeds"]);
+    assert!(digest.text.starts_with("**Valoración.** "), "{}", digest.text);
+    assert!(digest.text.contains("\n**Para profundizar**\n\n1. "), "{}", digest.text);
+}
+
+/// The mock's summaries are some words of the first line, too few to tell a language by.
+#[test]
+fn the_digest_is_in_the_language_of_the_chapters() {
+    let lines = [
+        "Bitte OK",
+        "Heute sprechen wir darüber, wie die Knoten eines Netzes einander finden und weshalb das schwierig ist.",
+        "Ein Knoten, der gerade erst gestartet ist, kennt noch niemanden und fragt deshalb zuerst einen Saatknoten.",
+    ];
+    let digest = digest(Config::default(), &lines);
+    assert_eq!(digest.language, "German");
+    assert!(digest.text.starts_with("**Bewertung.** "), "{}", digest.text);
+}
