@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gist_core::ChapterEvent;
 use gist_core::event::Kind;
+use gist_core::session::Answer;
 use gist_core::time::clock;
 use gst::glib;
 use gst::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::chapters::Out;
 use super::outbox::Outbox;
@@ -121,6 +122,30 @@ pub(super) struct Ways {
 }
 
 impl Emitter {
+    /// Posts an answer. Whoever asked waits for it, so it is posted whatever is switched off.
+    pub(super) fn answer(&self, answer: &Answer) {
+        let Some(element) = self.element.upgrade() else { return };
+        let statements: Vec<Value> = answer
+            .statements
+            .iter()
+            .map(|statement| {
+                let sources: Vec<Value> = statement
+                    .sources
+                    .iter()
+                    .map(|(start, end)| json!({"start": start, "end": end}))
+                    .collect();
+                json!({"text": statement.text, "sources": sources})
+            })
+            .collect();
+        let details = gst::Structure::builder("gist-answer")
+            .field("question", &answer.question)
+            .field("text", answer.text())
+            .field("statements", Value::Array(statements).to_string())
+            .field("error", answer.error.as_deref())
+            .build();
+        let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());
+    }
+
     /// Emits one event. `position` is the running-time the stream has reached.
     pub(super) fn emit(&self, event: &ChapterEvent, position: u64, ways: Ways) {
         let Some(element) = self.element.upgrade() else { return };

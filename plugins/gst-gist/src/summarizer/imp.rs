@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use gist_core::time::Span;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -269,6 +270,18 @@ impl ObjectSubclass for GistSummarizer {
     }
 }
 
+impl GistSummarizer {
+    /// Has the worker ask about the stream so far, or a part of it in stream-time.
+    fn ask(&self, question: String, part: Option<Span>) {
+        match self.run() {
+            Some(run) => run.intake.command(Command::Ask(question, part)),
+            None => {
+                gst::warning!(CAT, imp = self, "there is no stream to ask about: the element is not started")
+            }
+        }
+    }
+}
+
 impl ObjectImpl for GistSummarizer {
     fn properties() -> &'static [glib::ParamSpec] {
         PROPERTIES.as_ref()
@@ -287,6 +300,25 @@ impl ObjectImpl for GistSummarizer {
                             run.intake
                                 .command(Command::Split(title.filter(|title| !title.trim().is_empty())));
                         }
+                        None
+                    })
+                    .build(),
+                glib::subclass::Signal::builder("ask")
+                    .param_types([String::static_type()])
+                    .action()
+                    .class_handler(|args| {
+                        let element = args[0].get::<super::GistSummarizer>().ok()?;
+                        element.imp().ask(args[1].get().ok()?, None);
+                        None
+                    })
+                    .build(),
+                glib::subclass::Signal::builder("ask-about")
+                    .param_types([String::static_type(), u64::static_type(), u64::static_type()])
+                    .action()
+                    .class_handler(|args| {
+                        let element = args[0].get::<super::GistSummarizer>().ok()?;
+                        let part = Span::new(args[2].get().ok()?, args[3].get().ok()?);
+                        element.imp().ask(args[1].get().ok()?, Some(part));
                         None
                     })
                     .build(),

@@ -203,6 +203,7 @@ impl Worker {
                 let now = live.session.watermark();
                 live.session.split_now(now, title);
             }
+            Command::Ask(question, part) => live.session.ask(&question, part),
             Command::Reset => self.reset(live),
         }
     }
@@ -380,6 +381,7 @@ impl Worker {
         {
             self.emitter.emit(&event, position, ways);
         }
+        live.session.answers().for_each(|answer| self.emitter.answer(&answer));
     }
 
     fn ways(&self) -> Ways {

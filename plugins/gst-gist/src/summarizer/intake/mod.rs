@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use gist_core::event::Reason;
 use gist_core::reorder::Track;
 use gist_core::session::Timeline;
+use gist_core::time::Span;
 use gist_core::{Config, Observation};
 use state::{Source, State};
 
@@ -36,6 +37,8 @@ pub(super) enum Item {
 pub(super) enum Command {
     Configure(Config),
     Split(Option<String>),
+    /// A question, about a part of stream-time if one is given.
+    Ask(String, Option<Span>),
     Reset,
 }
 

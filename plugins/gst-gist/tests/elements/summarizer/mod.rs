@@ -1,5 +1,6 @@
 //! `gistsummarizer` on the mock model: what an application sees.
 
+mod ask;
 mod end;
 mod flush;
 mod output;
