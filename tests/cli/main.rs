@@ -1,6 +1,8 @@
 //! The program as a user starts it: what it prints, what it writes, what it ends with.
 
 mod bad_input;
+mod loopback;
+mod pull;
 
 use std::fs;
 use std::path::{Path, PathBuf};
