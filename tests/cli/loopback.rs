@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gist_models::checksum;
 use serde_json::json;
 
-/// What it does wrong.
+/// What it does wrong. A name is a file's.
 #[derive(Clone, Default)]
 pub(crate) struct Faults {
     /// Answers requests whose path holds this with that status.
@@ -96,7 +96,7 @@ impl Hub {
         std::mem::take(&mut self.state.seen.lock().expect("lock"))
     }
 
-    /// The files asked for since the last call, with the byte each was asked from, in order and once each.
+    /// The files asked for since the last call, with the byte each was asked from, in order.
     pub(crate) fn asked(&self) -> Vec<String> {
         let seen = self.seen().into_iter().filter(|seen| seen.server == "hub");
         let asked = seen.filter_map(|seen| {
