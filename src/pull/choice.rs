@@ -63,7 +63,10 @@ fn gguf<'a>(here: &[&'a Entry], pattern: Option<&str>) -> Result<Vec<&'a Entry>,
     let all = here.iter().copied().filter(|entry| is_gguf(&entry.path));
     let (mmprojs, texts): (Vec<_>, Vec<_>) = all.partition(|entry| lower(entry).contains("mmproj"));
     if texts.is_empty() {
-        return Err("it has neither safetensors (model.safetensors) nor GGUF files".into());
+        return Err(match pattern {
+            Some(_) => "it has no GGUF files to choose from; leave --file out".into(),
+            None => "it has neither safetensors (model.safetensors) nor GGUF files".into(),
+        });
     }
     let asked = pattern.unwrap_or(QUANTIZATION);
     let fit: Vec<_> = texts.iter().copied().filter(|entry| matches(asked, &entry.path)).collect();
@@ -182,6 +185,8 @@ mod tests {
         for pattern in ["Q8_0", "q8_0.gguf", "*Q8*", "Qwen*Q8*.gguf"] {
             assert_eq!(chosen(&GGUF, Some(pattern)).expect(pattern)[0], "Qwen3VL-2B-Instruct-Q8_0.gguf");
         }
+        let said = chosen(&["config.json", "model.safetensors"], Some("Q8_0")).expect_err("no GGUF");
+        assert!(said.contains("leave --file out"), "{said}");
         assert_eq!(chosen(&["qwen2.5-q4_k_m.gguf"], None).expect("text alone"), ["qwen2.5-q4_k_m.gguf"]);
     }
 

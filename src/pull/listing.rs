@@ -122,6 +122,8 @@ fn hexadecimal(text: &str, digits: usize) -> bool {
 }
 
 fn no_list(why: &dyn std::fmt::Display) -> HubError {
+    // It may quote the server.
+    let why: String = why.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
     HubError::Failed(format!("what it says about the files can't be right ({why})"))
 }
 

@@ -161,7 +161,7 @@ impl State {
         let commit = self.commit.lock().expect("lock").clone();
         let api = format!("/api/models/{}", self.id);
         let file = self.files.lock().expect("lock").get(&name).cloned();
-        if server == "hub" && path == format!("{api}/revision/main") {
+        if server == "hub" && path.starts_with(&format!("{api}/revision/")) {
             answer(
                 &mut stream,
                 "200 OK",
