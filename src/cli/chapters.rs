@@ -74,8 +74,8 @@ pub(crate) struct ChaptersArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
     look_ahead: Option<u64>,
 
-    /// Language model: a name that `streamgist model list` shows, a GGUF file, or a folder with a Qwen3-VL, which sees
-    /// the pictures themselves
+    /// Language model: a name that `streamgist model list` shows, a repository of the hub that was pulled (OWNER/NAME),
+    /// a GGUF file, or a folder with a Qwen3-VL, which sees the pictures themselves
     #[arg(long, value_name = "MODEL", help_heading = "Models")]
     model: Option<String>,
     /// The vision part of a model in GGUF files, if it is not in the same folder
@@ -99,7 +99,8 @@ pub(crate) struct ChaptersArgs {
     /// What of a picture that did not change a model that sees is given [default: frames]
     #[arg(long, value_enum, help_heading = "Models")]
     gate: Option<Gate>,
-    /// Speech model: a name that `streamgist model list` shows, or a directory of a Whisper model
+    /// Speech model: a name that `streamgist model list` shows, a repository of the hub that was pulled, or a directory
+    /// of a Whisper model
     #[arg(long, value_name = "MODEL", help_heading = "Models")]
     speech_model: Option<String>,
     /// Language that is spoken, as a code (en, zh) [default: found out by listening]

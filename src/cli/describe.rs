@@ -20,7 +20,8 @@ pub(crate) struct DescribeArgs {
     /// A PNG or JPEG file
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// A model that sees: a folder, a GGUF file, or a name as in `streamgist model list`
+    /// A model that sees: a name as in `streamgist model list` (qwen3-vl-2b), a repository of the hub that was pulled
+    /// (OWNER/NAME), a folder, or a GGUF file
     #[arg(long, value_name = "MODEL")]
     model: String,
     /// The vision part of a model in GGUF files, if it is not in the same folder

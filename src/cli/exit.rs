@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::pull::PullError;
+
 /// Classes of failure. Each has an exit code of its own, so that a script can tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -66,9 +68,10 @@ impl Class {
         {
             return Some(Self::Model);
         }
-        match error.downcast_ref::<crate::pull::PullError>()? {
-            crate::pull::PullError::Nowhere { .. } => Some(Self::Model),
-            crate::pull::PullError::Write { .. } => Some(Self::Output),
+        match error.downcast_ref::<PullError>()? {
+            PullError::Nowhere { .. } | PullError::Hub { .. } => Some(Self::Model),
+            PullError::Unusable(_) | PullError::Store(_) => Some(Self::Model),
+            PullError::Write { .. } | PullError::Room { .. } => Some(Self::Output),
         }
     }
 }

@@ -9,6 +9,7 @@ mod model;
 mod parity;
 
 use clap::{ArgAction, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::eval;
 
@@ -40,7 +41,7 @@ enum Command {
 
 impl Cli {
     /// How much the log says: `RUST_LOG` where it is set, else by the number of `-v`.
-    pub(crate) fn log_filter(&self) -> tracing_subscriber::EnvFilter {
+    pub(crate) fn log_filter(&self) -> EnvFilter {
         let default = match self.verbose {
             0 => "error",
             1 => {
@@ -50,7 +51,12 @@ impl Cli {
                 "info,streamgist=debug,gstgist=debug,gist_core=debug,gist_qwen=debug,gist_whisper=debug,gist_screen=debug"
             }
         };
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into())
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
+        // It writes down whole requests, with the token that is in them.
+        match "ureq_proto::util=off".parse() {
+            Ok(never) => filter.add_directive(never),
+            Err(_) => filter,
+        }
     }
 
     /// Does what was asked.

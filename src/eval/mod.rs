@@ -36,7 +36,8 @@ pub(crate) struct EvalArgs {
     /// Finds the boundaries and writes no texts; needs no model, but asks one where in doubt when --model names it
     #[arg(long)]
     pub(crate) boundaries_only: bool,
-    /// The model that writes and is asked: a name of `streamgist model list`, a GGUF file, or `mock`
+    /// The model that writes and is asked: a name of `streamgist model list`, a repository of the hub
+    /// that was pulled, a path, or `mock`
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
 }

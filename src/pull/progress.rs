@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use gist_models::registry::File;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How far one file is.
@@ -14,17 +13,17 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins with `file` of the model `name`.
-    pub(crate) fn new(name: &str, file: &File) -> Self {
-        let label = format!("{name}/{}", file.name);
-        let bar = ProgressBar::new(file.size);
+    /// Begins with the file `file` of `size` bytes of the model `name`.
+    pub(crate) fn new(name: &str, file: &str, size: u64) -> Self {
+        let label = format!("{name}/{file}");
+        let bar = ProgressBar::new(size);
         if let Ok(style) = ProgressStyle::with_template(
             "{msg} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
         ) {
             bar.set_style(style);
         }
         bar.set_message(label.clone());
-        Self { bar, label, size: file.size, tenth: Cell::new(0) }
+        Self { bar, label, size, tenth: Cell::new(0) }
     }
 
     /// `done` bytes of the file are there.

@@ -1,7 +1,10 @@
 //! The program as a user starts it: what it prints, what it writes, what it ends with.
 
+mod bad_hub;
 mod bad_input;
 mod describe;
+mod loopback;
+mod pull;
 
 use std::fs;
 use std::path::{Path, PathBuf};

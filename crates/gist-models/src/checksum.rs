@@ -1,4 +1,4 @@
-//! SHA-256 of large files, computed once.
+//! Checksums of files: SHA-256, computed once, and the sum by which git calls a file.
 //!
 //! The checksum of `FILE` is noted in `.FILE.sha256` beside it, with the size and modification time it belongs to, so
 //! that a model of a gigabyte is read through once and not at every start. The note saves time and is no proof: who
@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Reads `path` through: its SHA-256 in lower-case hexadecimal digits.
@@ -16,8 +17,20 @@ use sha2::{Digest, Sha256};
 /// # Errors
 /// When it can't be read.
 pub fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
+    sum(Sha256::new(), File::open(path)?)
+}
+
+/// Reads `path` through: the SHA-1 by which git, and so the hub, calls a file that is not in large file storage.
+///
+/// # Errors
+/// When it can't be read.
+pub fn git_blob(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    let header = format!("blob {}\0", file.metadata()?.len());
+    sum(Sha1::new().chain_update(header), file)
+}
+
+fn sum(mut hash: impl Digest, mut file: File) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
@@ -34,8 +47,7 @@ pub fn sha256(path: &Path) -> io::Result<String> {
 /// When the file can't be read. A directory that can't be written only costs the note.
 pub fn sha256_noted(path: &Path) -> io::Result<String> {
     let state = state(path)?;
-    let note = note(path);
-    if let Ok(text) = fs::read_to_string(&note)
+    if let Ok(text) = fs::read_to_string(note(path))
         && let Some((sha, noted)) = text.trim_end().split_once(' ')
         && noted == state
         && sha.len() == 64
@@ -43,12 +55,25 @@ pub fn sha256_noted(path: &Path) -> io::Result<String> {
         return Ok(sha.to_owned());
     }
     let sha = sha256(path)?;
+    write(path, &sha, &state);
+    Ok(sha)
+}
+
+/// Notes the SHA-256 of a file that was just read through under another name.
+pub fn remember(path: &Path, sha: &str) {
+    match state(path) {
+        Ok(state) => write(path, sha, &state),
+        Err(_) => forget(path),
+    }
+}
+
+fn write(path: &Path, sha: &str, state: &str) {
+    let note = note(path);
     // Written whole or not at all: several processes may start on the same model.
     let draft = note.with_extension(format!("{}.tmp", std::process::id()));
     if fs::write(&draft, format!("{sha} {state}\n")).and_then(|()| fs::rename(&draft, &note)).is_err() {
         let _ = fs::remove_file(&draft);
     }
-    Ok(sha)
 }
 
 /// Removes the note, so that the next [`sha256_noted`] reads the file.
@@ -79,6 +104,15 @@ mod tests {
         let file = dir.path().join("a");
         fs::write(&file, "abc").expect("write");
         assert_eq!(sha256(&file).expect("read"), ABC);
+    }
+
+    #[test]
+    fn a_file_has_the_name_git_gives_it() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let file = dir.path().join("a");
+        // As `git hash-object` says.
+        fs::write(&file, "hello\n").expect("write");
+        assert_eq!(git_blob(&file).expect("read"), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 
     #[test]

@@ -6,19 +6,23 @@
 //! ```no_run
 //! let gguf = gist_models::locate("qwen2.5-coder-1.5b")?; // a file of known checksum
 //! let mine = gist_models::locate("/data/my-model.gguf")?; // a path is taken as it is
+//! let seeing = gist_models::locate("Qwen/Qwen3-VL-2B-Instruct")?; // a folder that was pulled from the hub
 //! # Ok::<(), gist_models::Error>(())
 //! ```
 //!
 //! * [`registry`]: the models that can be pulled
+//! * [`hub`]: whole checkpoints by the hub's own ids, and the manifest that says that one is whole
 //! * [`store`]: the directory they lie in
-//! * [`checksum`]: SHA-256 of large files, computed once
+//! * [`checksum`]: checksums of files
 
 pub mod checksum;
+pub mod hub;
 pub mod registry;
 pub mod store;
 
 use std::path::PathBuf;
 
+pub use hub::{HubId, Manifest};
 pub use registry::{Kind, Model, default_model, find, models};
 pub use store::{Store, root};
 
@@ -28,15 +32,24 @@ pub enum Error {
     /// A known model of which a file is missing.
     #[error("model {0} is not on this machine: run `streamgist model pull {0}`")]
     NotPulled(String),
+    /// A checkpoint whose pull was interrupted.
+    #[error("model {0} is only partly on this machine: run `streamgist model pull {0}` for the rest")]
+    Incomplete(String),
+    /// What may be an id of the hub or a path, and is not there as either.
+    #[error(
+        "model {0} is not on this machine: run `streamgist model pull {0}` if you mean the hub's; there is no file or \
+         folder of that name"
+    )]
+    NoSuchPathNorPulled(String),
     /// Neither a known name nor a path.
-    #[error("there is no model {name}{}; `streamgist model list` shows them all, or give a path", did_you_mean(.nearest))]
+    #[error("there is no model {name}{}; `streamgist model list` shows them all, or give a path or an id of the hub (owner/name)", did_you_mean(.nearest))]
     Unknown {
         /// The name asked for.
         name: String,
         /// Known names like it, best first.
         nearest: Vec<String>,
     },
-    /// A file is not what `models.toml` says.
+    /// A file is not what `models.toml` or the hub says.
     #[error("model {model} is corrupt ({file}: {reason}): run `streamgist model pull {model}` again")]
     Corrupt {
         /// The model.

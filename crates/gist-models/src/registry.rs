@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, HubId};
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -50,17 +50,21 @@ pub struct Model {
     pub default: bool,
     /// SPDX identifier of the licence of the weights.
     pub licence: String,
-    /// What it can do: `chapters`, `transcribe`, `multilingual`, `embed`.
+    /// What it can do: `chapters`, `transcribe`, `multilingual`, `embed`, `vision`.
     pub abilities: Vec<String>,
     /// Its repository on the hub.
     pub hub: String,
-    /// Its files; a model of one file is that file, one of several is their directory.
-    #[serde(rename = "file")]
+    /// Its files; a model of one file is that file, one of several is their directory. A model without is a whole
+    /// checkpoint of its repository: the hub says which files it has.
+    #[serde(rename = "file", default)]
     pub files: Vec<File>,
+    /// Of a checkpoint: about how large it is, in bytes.
+    #[serde(default)]
+    pub about: u64,
 }
 
 /// A file of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Its name, on the hub and on disk.
@@ -70,11 +74,12 @@ pub struct File {
     /// Its SHA-256 in lower-case hexadecimal digits.
     pub sha256: String,
     /// The packages it can be put together from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Packages>,
 }
 
 /// Packages that hold a file, or each a part of it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Packages {
     package: String,
@@ -109,9 +114,14 @@ impl Packages {
 }
 
 impl Model {
-    /// Size of all its files in bytes.
+    /// Size of all its files in bytes; of a checkpoint [`Model::about`] that.
     pub fn size(&self) -> u64 {
-        self.files.iter().map(|f| f.size).sum()
+        self.about + self.files.iter().map(|f| f.size).sum::<u64>()
+    }
+
+    /// Where on the hub it is, when all is taken that is there.
+    pub fn checkpoint(&self) -> Option<HubId> {
+        if self.files.is_empty() { HubId::parse(&self.hub) } else { None }
     }
 }
 
@@ -167,8 +177,8 @@ mod tests {
         let plain = |s: &str| !s.is_empty() && !s.starts_with('.') && !s.contains(['/', '\\']);
         for model in models() {
             assert!(plain(&model.name), "{}", model.name);
-            assert!(!model.files.is_empty(), "{}", model.name);
-            assert_eq!(model.hub.split('/').count(), 2, "{}", model.hub);
+            assert_ne!(model.files.is_empty(), model.about == 0, "{}", model.name);
+            assert!(HubId::parse(&model.hub).is_some(), "{}", model.hub);
             for file in &model.files {
                 assert!(plain(&file.name), "{}", file.name);
                 assert!(file.size > 0 && file.sha256.len() == 64, "{}", file.name);

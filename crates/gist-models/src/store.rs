@@ -1,11 +1,11 @@
-//! The directory models lie in: `ROOT/NAME/FILE`.
+//! The directory models lie in: `ROOT/NAME/FILE`, and checkpoints of the hub under `ROOT/hub` (see [`crate::hub`]).
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::registry::{self, File, Model};
-use crate::{Error, checksum};
+use crate::{Error, HubId, checksum};
 
 /// Where models lie: `$STREAMGIST_MODELS`, else `streamgist/models` in the user's cache directory.
 pub fn root() -> PathBuf {
@@ -43,7 +43,10 @@ impl Store {
 
     /// The directory of a model's files.
     pub fn directory(&self, model: &Model) -> PathBuf {
-        self.root.join(&model.name)
+        match model.checkpoint() {
+            Some(id) => self.hub_directory(&id),
+            None => self.root.join(&model.name),
+        }
     }
 
     /// What the model crates load: the file of a single-file model, else the directory.
@@ -54,27 +57,31 @@ impl Store {
         }
     }
 
-    /// Turns what a user calls a model into what is loaded: a name of [`registry::models`], whose files are checked, or
-    /// a path to a file or directory, which is taken as it is. A name wins over a path; write `./NAME` for the path.
+    /// Turns what a user calls a model into what is loaded: a name of [`registry::models`] or an id of the hub, whose
+    /// files are checked, or a path to a file or directory, which is taken as it is. A name wins over a path (write
+    /// `./NAME` for the path), and a path over an id.
     ///
     /// # Errors
     /// When the model isn't there, isn't intact or isn't known; the message says what to do.
     pub fn locate(&self, spec: &str) -> Result<PathBuf, Error> {
-        match registry::find(spec) {
-            Ok(model) => self.verify(model).map(|()| self.path(model)),
-            Err(unknown) => {
-                let path = PathBuf::from(spec);
-                if path.exists() {
-                    Ok(path)
-                } else if spec.contains(['/', '\\'])
-                    || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-                {
-                    Err(Error::NoSuchPath(path))
-                } else {
-                    Err(unknown)
-                }
-            }
+        let unknown = match registry::find(spec) {
+            Ok(model) => return self.verify(model).map(|()| self.path(model)),
+            Err(unknown) => unknown,
+        };
+        let path = PathBuf::from(spec);
+        if path.exists() {
+            return Ok(path);
         }
+        if let Some(id) = HubId::parse(spec) {
+            return match self.verify_hub(&id, spec) {
+                Ok(_) => Ok(self.hub_directory(&id)),
+                // What looks like an id may be a path with a mistake in it.
+                Err(Error::NotPulled(id)) => Err(Error::NoSuchPathNorPulled(id)),
+                Err(error) => Err(error),
+            };
+        }
+        let gguf = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+        Err(if gguf || spec.contains(['/', '\\']) { Error::NoSuchPath(path) } else { unknown })
     }
 
     /// Checks all files of a model; a file that did not change since it was last checked isn't read again.
@@ -82,7 +89,10 @@ impl Store {
     /// # Errors
     /// [`Error::NotPulled`], [`Error::Corrupt`] or [`Error::Io`].
     pub fn verify(&self, model: &Model) -> Result<(), Error> {
-        model.files.iter().try_for_each(|file| self.verify_file(model, file))
+        match model.checkpoint() {
+            Some(id) => self.verify_hub(&id, &model.name).map(drop),
+            None => model.files.iter().try_for_each(|file| self.verify_file(model, file)),
+        }
     }
 
     /// Checks one file of a model.
@@ -90,33 +100,47 @@ impl Store {
     /// # Errors
     /// As [`Store::verify`].
     pub fn verify_file(&self, model: &Model, file: &File) -> Result<(), Error> {
-        let path = self.directory(model).join(&file.name);
-        let corrupt = |reason: String| {
-            Err(Error::Corrupt { model: model.name.clone(), file: file.name.clone(), reason })
-        };
-        let size = match fs::metadata(&path) {
-            Ok(meta) if meta.is_file() => meta.len(),
-            Ok(_) => return corrupt("not a file".into()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NotPulled(model.name.clone()));
-            }
-            Err(source) => return Err(Error::Io { path, source }),
-        };
-        if size != file.size {
-            return corrupt(format!("{size} bytes instead of {}", file.size));
-        }
-        match checksum::sha256_noted(&path) {
-            Ok(sha) if sha == file.sha256 => Ok(()),
-            Ok(_) => corrupt("wrong checksum".into()),
-            Err(source) => Err(Error::Io { path, source }),
-        }
+        check(&self.directory(model), file, &model.name)
     }
 
     /// Forgets what was checked before, so that the next [`Store::verify`] reads every byte.
     pub fn forget(&self, model: &Model) {
-        for file in &model.files {
-            checksum::forget(&self.directory(model).join(&file.name));
+        match model.checkpoint() {
+            Some(id) => self.forget_hub(&id),
+            None => forget(&self.directory(model), &model.files),
         }
+    }
+
+    /// As [`Store::forget`], for a checkpoint.
+    pub fn forget_hub(&self, id: &HubId) {
+        if let Ok(manifest) = self.manifest(id, "") {
+            forget(&self.hub_directory(id), &manifest.files);
+        }
+    }
+}
+
+fn forget(dir: &Path, files: &[File]) {
+    files.iter().for_each(|file| checksum::forget(&dir.join(&file.name)));
+}
+
+/// Checks one file of the model that the user calls `model`.
+pub(crate) fn check(dir: &Path, file: &File, model: &str) -> Result<(), Error> {
+    let path = dir.join(&file.name);
+    let corrupt =
+        |reason: String| Err(Error::Corrupt { model: model.to_owned(), file: file.name.clone(), reason });
+    let size = match fs::metadata(&path) {
+        Ok(meta) if meta.is_file() => meta.len(),
+        Ok(_) => return corrupt("not a file".into()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NotPulled(model.to_owned())),
+        Err(source) => return Err(Error::Io { path, source }),
+    };
+    if size != file.size {
+        return corrupt(format!("{size} bytes instead of {}", file.size));
+    }
+    match checksum::sha256_noted(&path) {
+        Ok(sha) if sha == file.sha256 => Ok(()),
+        Ok(_) => corrupt("wrong checksum".into()),
+        Err(source) => Err(Error::Io { path, source }),
     }
 }
 

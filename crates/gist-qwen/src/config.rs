@@ -9,6 +9,7 @@ mod tests;
 mod vision;
 
 pub(crate) use hub::Hub;
+pub use json::refuse_quantized;
 pub(crate) use vision::read_mmproj;
 
 /// The architectures that can be loaded, as users see them.

@@ -66,7 +66,7 @@ pub enum LoadError {
     },
     /// Weights quantised in a way that only GPUs compute with.
     #[error(
-        "{path} holds {method} weights, which are not supported; take a GGUF file instead, one of {instead}"
+        "{path} holds {method} weights, which are not supported; take GGUF files instead: `streamgist model pull {instead}`"
     )]
     Quantized {
         /// The folder.

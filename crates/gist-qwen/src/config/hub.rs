@@ -54,12 +54,7 @@ impl Hub {
         };
         let text = root.part("text_config", "text_config.")?;
         for part in [root, text] {
-            if let Some(quantization) = part.object("quantization_config", "quantization_config.")? {
-                return Err(json::quantized(
-                    folder,
-                    quantization.string("quant_method").unwrap_or("quantised"),
-                ));
-            }
+            part.refuse_quantized(folder)?;
         }
         let vision = vision::read_json(&root.part("vision_config", "vision_config.")?)?;
         let config = decoder(&text, mixture, vision.deepstack.len())?;

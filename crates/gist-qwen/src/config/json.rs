@@ -55,6 +55,20 @@ pub(crate) fn quantized(folder: &Path, method: &str) -> LoadError {
     LoadError::Quantized { path: folder.into(), method, instead: gguf_repository(folder) }
 }
 
+/// Refuses a checkpoint by its `config.json` alone when its weights are quantised in a way that only other programs
+/// read (GPTQ, AWQ, FP8). `folder` is what it is called, or where it lies.
+///
+/// # Errors
+/// [`LoadError::Quantized`] for such a checkpoint, others for a config that can't be read.
+pub fn refuse_quantized(config: &Path, folder: &Path) -> Result<(), LoadError> {
+    let Some(map) = self::config(config)? else { return Ok(()) };
+    let root = Object::new(config, &map);
+    [Some(root), root.object("text_config", "text_config.")?]
+        .into_iter()
+        .flatten()
+        .try_for_each(|part| part.refuse_quantized(folder))
+}
+
 /// The repository with GGUF files of the model in `folder`, as far as its path tells: the hub's cache and most people
 /// name a folder after the repository.
 fn gguf_repository(folder: &Path) -> String {
@@ -120,6 +134,14 @@ impl<'a> Object<'a> {
     /// As [`Object::object`], for one that must be there.
     pub(crate) fn part(&self, key: &str, place: &'static str) -> Result<Self, LoadError> {
         self.object(key, place)?.ok_or_else(|| self.wrong(key, "an object"))
+    }
+
+    /// Refuses weights that the config says are quantised.
+    pub(crate) fn refuse_quantized(&self, folder: &Path) -> Result<(), LoadError> {
+        match self.object("quantization_config", "quantization_config.")? {
+            Some(how) => Err(quantized(folder, how.string("quant_method").unwrap_or("quantised"))),
+            None => Ok(()),
+        }
     }
 
     /// An integer in `1..=max`.

@@ -345,7 +345,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         text(
             "model",
             "Model",
-            "Name of a model that `streamgist model list` shows, or a path: a GGUF file, or a folder in Hugging Face's layout (Qwen3-VL sees the pictures themselves); with backend=mock a script (delay-ms=50,steps=3)",
+            "Name of a model that `streamgist model list` shows, a repository of the hub that `streamgist model pull` fetched (OWNER/NAME), or a path: a GGUF file, or a folder in Hugging Face's layout (Qwen3-VL sees the pictures themselves); with backend=mock a script (delay-ms=50,steps=3)",
             Some(&d.model),
             false,
         ),
