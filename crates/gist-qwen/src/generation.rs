@@ -12,7 +12,7 @@ use toktrie::SimpleVob;
 use crate::decoder::{CHUNK, Want};
 use crate::kv::{Cache, Target};
 use crate::model::Engine;
-use crate::sampling::{Sampler, penalise};
+use crate::sampling::{Sampler, is_word, penalise};
 use crate::sequence::Sequence;
 
 /// A [`Generation`] on a fork.
@@ -111,12 +111,8 @@ impl Answer {
     fn choose(&mut self) -> Result<bool, ModelError> {
         let backend = |e: &dyn std::fmt::Display| ModelError::Backend(e.to_string());
         let tokenizer = &self.engine.tokenizer;
-        let words = self.answer.iter().copied().filter(|t| {
-            // Only words: punishing quotes and commas would bend the structure of the answer.
-            tokenizer.is_ordinary(*t)
-                && tokenizer.bytes(*t).iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80)
-        });
-        let mut used: Vec<u32> = words.collect();
+        let word = |t: &u32| tokenizer.is_ordinary(*t) && is_word(tokenizer.bytes(*t));
+        let mut used: Vec<u32> = self.answer.iter().copied().filter(word).collect();
         used.sort_unstable();
         used.dedup();
         penalise(&mut self.logits, used.into_iter());

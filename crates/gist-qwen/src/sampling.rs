@@ -68,6 +68,12 @@ impl Sampler {
     }
 }
 
+/// Whether a token says something that can be repeated. Punishing quotes and commas would bend the structure of an
+/// answer, and punishing single letters the spelling of a model that writes letter by letter.
+pub(crate) fn is_word(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count() > 1
+}
+
 /// Makes the tokens of `used` a little less likely.
 pub(crate) fn penalise(logits: &mut [f32], used: impl Iterator<Item = u32>) {
     for token in used {
@@ -92,6 +98,14 @@ mod tests {
         let logits = [9.0, 1.0, f32::NAN, 3.0, 2.0, -1.0, 0.0, 0.0];
         assert_eq!(Sampler::new(0.0, 0).sample(&logits, &allowed(&[1, 2, 3, 4])), Some(3));
         assert_eq!(Sampler::new(0.0, 0).sample(&logits, &allowed(&[2])), None);
+    }
+
+    #[test]
+    fn only_words_are_punished() {
+        let words: Vec<_> = ["the", " of", "\"title", "学"].map(|w| is_word(w.as_bytes())).into();
+        assert_eq!(words, [true; 4]);
+        let others: Vec<_> = ["a", " T", "\":\"", "42", ", "].map(|w| is_word(w.as_bytes())).into();
+        assert_eq!(others, [false; 5]);
     }
 
     #[test]

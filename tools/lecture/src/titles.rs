@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use slides::Random;
 
 use crate::draw::{self, Track};
 use crate::talk::{TrueChapter, Truth};
@@ -41,17 +42,4 @@ fn title(words: &[&str], random: &mut Random) -> String {
     let first = words[random.below(words.len())];
     let second = words[random.below(words.len())];
     if random.below(2) == 0 || first == second { first.into() } else { format!("{first} {second}") }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
 }
