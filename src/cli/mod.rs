@@ -1,5 +1,6 @@
 //! The command line.
 
+mod ask;
 mod bench;
 mod chapters;
 mod describe;
@@ -7,6 +8,7 @@ mod doctor;
 pub(crate) mod exit;
 mod model;
 mod parity;
+mod stream;
 
 use clap::{ArgAction, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -29,6 +31,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Ask(Box<ask::AskArgs>),
     Bench(bench::BenchArgs),
     Chapters(Box<chapters::ChaptersArgs>),
     Describe(describe::DescribeArgs),
@@ -65,6 +68,7 @@ impl Cli {
     /// One sentence for the user; [`exit::Class::of`] tells the exit code.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
+            Command::Ask(args) => ask::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Chapters(args) => chapters::run(&args),
             Command::Describe(args) => describe::run(&args),

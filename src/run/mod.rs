@@ -45,12 +45,34 @@ pub(crate) struct Job {
     /// Instead of transcribing the speech.
     pub(crate) transcript: Option<Transcript>,
     pub(crate) outputs: Vec<Output>,
-    /// JSON lines to standard output, and nothing else there.
-    pub(crate) json_to_stdout: bool,
+    pub(crate) show: Show,
+    /// Asked when the stream has ended.
+    pub(crate) question: Option<Question>,
     /// Properties of `gistsummarizer`, as on a `gst-launch-1.0` command line.
     pub(crate) summarizer: Vec<(&'static str, String)>,
     /// Properties of `gisttranscriber`; `None` leaves speech alone.
     pub(crate) transcriber: Option<Vec<(&'static str, String)>>,
+}
+
+/// What goes to standard output meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Chapters and digest, for people.
+    Chapters,
+    /// JSON lines.
+    Json,
+    /// Nothing.
+    Nothing,
+}
+
+/// A question about the stream.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) text: String,
+    /// A part of stream-time, in nanoseconds.
+    pub(crate) part: Option<(u64, u64)>,
+    /// The answer is wanted as a JSON object.
+    pub(crate) json: bool,
 }
 
 /// Does the job: chapters are shown as they close and written to the outputs.
@@ -63,7 +85,7 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     let outputs = job.outputs.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let mut pipeline = Pipeline::build(job, &outputs)?;
     let interrupts = interrupts()?;
-    let mut screen = Screen::new(job.json_to_stdout);
+    let mut screen = Screen::new(job.show);
     screen.length(job.known_length());
     let outcome = drive(&mut pipeline, &mut screen, &interrupts, job);
     let stats = pipeline.stats();
@@ -71,7 +93,7 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     let _ = pipeline.element().set_state(gst::State::Null);
     screen.finish();
     outcome?;
-    if screen.chapters() == 0 {
+    if screen.chapters() == 0 && job.question.is_none() {
         eprintln!("No chapters: nothing was said, written or shown that could be summed up.");
     }
     for output in outputs {
@@ -167,12 +189,20 @@ fn drive(
                     return Err(failure::nothing_in_it(missing.as_deref(), job));
                 }
                 MessageView::Eos(_) => {
-                    if let Some(what) = missing {
+                    if let Some(what) = missing.take() {
                         screen.say(&format!(
                             "Left out, for want of a plugin: {what} (see `streamgist doctor`)"
                         ));
                     }
-                    return timed(&pipeline.stats(), screen, job);
+                    timed(&pipeline.stats(), screen, job)?;
+                    match &job.question {
+                        // The element answers until it is stopped; the answer is one more message.
+                        Some(question) => pipeline.ask(question),
+                        None => return Ok(()),
+                    }
+                }
+                MessageView::Element(details) if details.has_name("gist-answer") => {
+                    return answered(details, screen, job);
                 }
                 MessageView::Error(error) => return Err(failure::explain(error, missing.as_deref(), job)),
                 MessageView::Warning(warning) => screen.say(&failure::warning(warning, job)),
@@ -211,6 +241,24 @@ fn timed(stats: &gst::Structure, screen: &Screen, job: &Job) -> anyhow::Result<(
         return Err(Class::Input.failure(format!("{why}, for example: ffmpeg -i {name} {name}.mkv")));
     }
     screen.say(&format!("Warning: {why}"));
+    Ok(())
+}
+
+/// Prints the answer.
+fn answered(message: &gst::message::Element, screen: &Screen, job: &Job) -> anyhow::Result<()> {
+    let details = message.structure().context("an answer without words")?;
+    let field = |name: &str| details.get::<Option<String>>(name).ok().flatten().unwrap_or_default();
+    let (text, error) = (field("text"), field("error"));
+    if !error.is_empty() {
+        return Err(Class::Other.failure(format!("there is no answer: {error}")));
+    }
+    if job.question.as_ref().is_some_and(|question| question.json) {
+        let statements: serde_json::Value = serde_json::from_str(&field("statements"))?;
+        let answer = serde_json::json!({"question": field("question"), "statements": statements});
+        screen.answer(&answer.to_string());
+    } else {
+        screen.answer(&text);
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use gst::prelude::*;
 
 use super::content::Content;
 use super::input::{Input, Transcript};
-use super::{Job, Output};
+use super::{Job, Output, Question};
 use crate::cli::exit::Class;
 
 /// Name of the element message by which this module says that an input holds nothing for it; field `why`.
@@ -121,6 +121,16 @@ impl Pipeline {
     pub(super) fn stats(&self) -> gst::Structure {
         let stats = self.summarizer.property::<Option<gst::Structure>>("stats");
         stats.unwrap_or_else(|| gst::Structure::new_empty("no-stats"))
+    }
+
+    /// Asks about the stream; the answer comes as a message.
+    pub(super) fn ask(&self, question: &Question) {
+        match question.part {
+            None => self.summarizer.emit_by_name::<()>("ask", &[&question.text]),
+            Some((from, to)) => {
+                self.summarizer.emit_by_name::<()>("ask-about", &[&question.text, &from, &to]);
+            }
+        }
     }
 
     /// Lets the input end here; the end of the stream follows when the last chapter is written.

@@ -9,21 +9,22 @@ use gist_core::export::text::one_line;
 use gist_core::time::{clock, nanoseconds};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::Show;
+
 /// The terminal, or what stands in for it.
 pub(super) struct Screen {
     bar: ProgressBar,
-    json: bool,
+    show: Show,
     chapters: usize,
     bold: (&'static str, &'static str),
 }
 
 impl Screen {
-    /// `json` puts JSON lines on standard output instead of text.
-    pub(super) fn new(json: bool) -> Self {
+    pub(super) fn new(show: Show) -> Self {
         let bar = ProgressBar::no_length();
         bar.enable_steady_tick(Duration::from_millis(250));
         let bold = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let screen = Self { bar, json, chapters: 0, bold };
+        let screen = Self { bar, show, chapters: 0, bold };
         screen.style("{spinner} {msg}");
         screen
     }
@@ -72,7 +73,7 @@ impl Screen {
 
     /// A line of `gist-chapters-v1`.
     pub(super) fn line(&self, json: &str) {
-        if self.json {
+        if self.show == Show::Json {
             self.print(&format!("{json}\n"));
         }
     }
@@ -82,17 +83,22 @@ impl Screen {
         if event.kind == Kind::Closed {
             self.chapters += 1;
         }
-        if !self.json {
+        if self.show == Show::Chapters {
             self.print(&chapter(event, self.bold));
         }
     }
 
     /// A digest.
     pub(super) fn digest(&self, event: &ChapterEvent) {
-        if !self.json && !event.text.is_empty() {
+        if self.show == Show::Chapters && !event.text.is_empty() {
             let text: Vec<String> = event.text.lines().map(one_line).collect();
             self.print(&format!("{}\n\n", text.join("\n").trim()));
         }
+    }
+
+    /// An answer; what the model wrote is shown without what could control a terminal.
+    pub(super) fn answer(&self, text: &str) {
+        self.print(&(text.lines().map(one_line).collect::<Vec<_>>().join("\n") + "\n"));
     }
 
     /// How many chapters closed.

@@ -1,5 +1,6 @@
 //! The program as a user starts it: what it prints, what it writes, what it ends with.
 
+mod ask;
 mod bad_hub;
 mod bad_input;
 mod describe;

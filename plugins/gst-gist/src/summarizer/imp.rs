@@ -276,7 +276,7 @@ impl GistSummarizer {
         match self.run() {
             Some(run) => run.intake.command(Command::Ask(question, part)),
             None => {
-                gst::warning!(CAT, imp = self, "there is no stream to ask about: the element is not started")
+                gst::warning!(CAT, imp = self, "there is no stream to ask about: the element is not started");
             }
         }
     }
