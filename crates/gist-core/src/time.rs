@@ -20,6 +20,12 @@ impl Span {
         Self { start, end: end.max(start) }
     }
 
+    /// Whether both have a moment in common; a span of no length is its start.
+    pub fn overlaps(self, other: Self) -> bool {
+        let end = |span: Self| span.end.max(span.start.saturating_add(1));
+        self.start < end(other) && other.start < end(self)
+    }
+
     /// Length in nanoseconds.
     pub fn duration(self) -> u64 {
         self.end - self.start

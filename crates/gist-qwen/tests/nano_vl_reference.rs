@@ -1,7 +1,7 @@
 //! nano-vl on slides it never saw, beside Hugging Face transformers on the same pixels: right as often, and mostly in
 //! the very same words. `tools/nano_reference.py` made the file of the reference's answers.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may, and the numbers are worth seeing")]
 
 use std::path::{Path, PathBuf};
 

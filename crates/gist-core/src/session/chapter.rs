@@ -42,6 +42,11 @@ impl Timeline {
         seconds(shift(running_time, self.stream_time))
     }
 
+    /// A stretch of running-time in stream-time.
+    pub(super) fn span(self, running: Span) -> Span {
+        Span::new(shift(running.start, self.stream_time), shift(running.end, self.stream_time))
+    }
+
     /// Sets the start on every axis.
     pub(super) fn stamp(self, event: &mut ChapterEvent, start: u64) {
         event.running_time = start;

@@ -51,7 +51,7 @@ pub struct Session {
     timeline: Option<Timeline>,
     detector: Detector,
     lines: VecDeque<Line>,
-    /// When what the window holds was said or shown, by segment.
+    /// When what the window holds was said or shown in stream-time, by segment.
     spans: VecDeque<(SegmentId, Span)>,
     answers: VecDeque<Answer>,
     next_segment: SegmentId,
@@ -179,7 +179,7 @@ impl Session {
     /// Keeps what a segment holds until its chapter is written.
     fn note(&mut self, line: Line) {
         self.next_segment = line.segment + 1;
-        self.spans.push_back((line.segment, line.span));
+        self.spans.push_back((line.segment, self.timeline().span(line.span)));
         self.lines.push_back(line);
         if self.lines.len() > MAX_LINES {
             self.lines.pop_front();
@@ -358,14 +358,9 @@ impl Session {
         if question.trim().is_empty() {
             return self.answers.push_back(failed("there is no question"));
         }
-        let timeline = self.timeline();
-        // The user speaks of stream-time.
-        let running = |time: u64| time.saturating_add_signed(timeline.stream_time.saturating_neg());
-        let span = part.map(|part| Span::new(running(part.start), running(part.end)));
-        let counts =
-            |at: &Span| span.is_none_or(|span| at.start < span.end && at.end.max(at.start + 1) > span.start);
+        let counts = |at: &Span| part.is_none_or(|part| part.overlaps(*at));
         let lines = self.spans.iter().filter(|(_, at)| counts(at)).copied().collect();
-        self.writer.ask(Question { text: question.into(), span, lines, timeline });
+        self.writer.ask(Question { text: question.into(), span: part, lines });
     }
 
     /// Answers in the order of their questions; what is not taken stays for the next call.

@@ -4,6 +4,7 @@
 
 mod chaptersink;
 mod contract;
+mod films;
 mod leaks;
 mod rtsp;
 mod scripts;

@@ -8,8 +8,7 @@ use super::memory::Held;
 use crate::model::{Request, SegmentId, View};
 use crate::prompt::flat;
 use crate::prompt::question::QuestionPrompt;
-use crate::session::Timeline;
-use crate::time::Span;
+use crate::time::{Span, seconds};
 
 const ANSWER_TOKENS: usize = 500;
 
@@ -19,9 +18,8 @@ pub(in crate::session) struct Question {
     pub(in crate::session) text: String,
     /// When only a part of the stream counts.
     pub(in crate::session) span: Option<Span>,
-    /// Lines that are in the window, with their times.
+    /// Lines that are in the window, with their times. All times are stream-time.
     pub(in crate::session) lines: Vec<(SegmentId, Span)>,
-    pub(in crate::session) timeline: Timeline,
 }
 
 /// An answer with the times it rests on.
@@ -75,9 +73,7 @@ struct TextStatement {
 impl Question {
     /// The texts of chapters that may answer it.
     fn chapters<'a>(&self, memory: impl Iterator<Item = &'a Held>) -> Vec<&'a Held> {
-        let counts = |held: &&Held| {
-            self.span.is_none_or(|span| held.span.start < span.end && held.span.end > span.start)
-        };
+        let counts = |held: &&Held| self.span.is_none_or(|span| span.overlaps(held.span));
         memory.filter(counts).collect()
     }
 
@@ -139,7 +135,6 @@ impl Question {
             let mut spans: Vec<Span> = lines.chain(texts).collect();
             spans.sort_by_key(|span| (span.start, span.end));
             spans.dedup();
-            let seconds = |time| self.timeline.seconds(time);
             let sources = spans.iter().map(|span| (seconds(span.start), seconds(span.end))).collect();
             Statement { text: plain(&statement.text), sources }
         });

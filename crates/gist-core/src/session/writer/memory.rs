@@ -17,6 +17,7 @@ const SPARE: f64 = 0.2;
 pub(in crate::session) struct Held {
     pub(in crate::session) first: u64,
     pub(in crate::session) last: u64,
+    /// In stream-time.
     pub(in crate::session) span: Span,
     pub(in crate::session) text: String,
 }

@@ -223,14 +223,15 @@ impl Writer {
         let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
         self.checker.remember(&text.title, &text.summary);
         self.language = Some(language.clone());
+        let span = chapter.open.timeline.span(chapter.span);
         let memory = prompt::memory(
             chapter.open.index,
-            chapter.span,
+            span,
             &prompt::flat(&text.title),
             &prompt::flat(&text.summary),
         );
         let remember = chapter.dialect == Dialect::Instruct;
-        let (number, span) = (chapter.open.index + 1, chapter.span);
+        let number = chapter.open.index + 1;
         let held = Held { first: number, last: number, span, text: memory };
         let remembered = if remember { self.memory.add(context, held) } else { Ok(()) };
         let error = error.or_else(|| remembered.err().map(|e| format!("not remembered: {e}")));
