@@ -65,12 +65,13 @@ impl MemoryPlan {
         weights: u64,
         config: &Config,
         vision: Option<&VisionConfig>,
-        page_bytes: u64,
+        layout: Layout,
         context_length: usize,
     ) -> Self {
-        // Partly filled pages at the end of each region, and one more copied by a fork.
-        let pages = (context_length + SCRATCH_TOKENS).div_ceil(PAGE) + 4;
-        let kv = if context_length == 0 { 0 } else { pages as u64 * page_bytes };
+        let pages = (context_length + SCRATCH_TOKENS).div_ceil(PAGE) as u64;
+        // Pages being filled at the end of each region, and one more copied by a fork.
+        let open = 4 * layout.open_page_bytes();
+        let kv = if context_length == 0 { 0 } else { pages * layout.page_bytes() + open };
         // One pair at a time, of the size that pictures have unless a session says otherwise.
         let pair = vision.map_or(0, |vision| vision.scratch_bytes(DEFAULT_GRID));
         let scratch = Scratch::bytes(config, CHUNK) + pair;
@@ -202,10 +203,10 @@ impl QwenModel {
     /// Bytes this model takes with a context of `context_length` tokens.
     pub fn plan(&self, context_length: usize) -> MemoryPlan {
         let decoder = &self.engine.decoder;
-        let page_bytes = Layout::of(decoder.config(), self.engine.kv_type).page_bytes();
+        let layout = Layout::of(decoder.config(), self.engine.kv_type);
         let eyes = self.engine.eyes.as_ref().map_or(0, |eyes| eyes.tower.bytes());
         let vision = self.engine.eyes.as_ref().map(|eyes| eyes.tower.config());
-        MemoryPlan::new(decoder.bytes() + eyes, decoder.config(), vision, page_bytes, context_length)
+        MemoryPlan::new(decoder.bytes() + eyes, decoder.config(), vision, layout, context_length)
     }
 
     /// The shape of the model.
@@ -239,7 +240,7 @@ fn check_memory(checkpoint: &Checkpoint, options: &LoadOptions<'_>) -> Result<()
     let layout = Layout::of(config, options.kv_type);
     let plan = |n| {
         let (weights, vision) = (checkpoint.tensor_bytes(), checkpoint.vision.as_ref());
-        MemoryPlan::new(weights, config, vision, layout.page_bytes(), n)
+        MemoryPlan::new(weights, config, vision, layout, n)
     };
     let asked = if options.context_length == 0 { config.max_context } else { options.context_length };
     let needed = plan(asked).total;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use gist_core::model::{ModelError, SegmentId, Usage, View};
 
-use crate::kv::{Cache, Counter, Layout, SinkPositions, Target};
+use crate::kv::{Cache, Layout, PAGE, Pool, SinkPositions, Target};
 use crate::sequence::Sequence;
 
 /// Tokens beyond the context length that are kept free for questions and answers on forks.
@@ -23,7 +23,7 @@ pub(crate) trait Encode {
 #[derive(Debug)]
 pub(crate) struct RollingContext {
     cache: Cache,
-    counter: Counter,
+    pool: Pool,
     capacity: usize,
     memory_length: usize,
     /// Lengths of the window segments in tokens, oldest first; the newest has id `next_id - 1`.
@@ -49,12 +49,12 @@ impl RollingContext {
         if needed > capacity {
             return Err(ModelError::TooLong { needed, capacity });
         }
-        let counter = Counter::default();
-        let mut cache = Cache::new(layout, counter.clone(), sinks);
+        let pool = Pool::new(layout, (capacity + SCRATCH_TOKENS).div_ceil(PAGE));
+        let mut cache = Cache::new(&pool, sinks);
         model.encode(pinned, &mut cache, Target::Pinned);
         let mut context = Self {
             cache,
-            counter,
+            pool,
             capacity,
             memory_length,
             window: VecDeque::new(),
@@ -159,7 +159,7 @@ impl RollingContext {
             capacity: self.capacity,
             appended: self.appended,
             evicted: self.evicted,
-            bytes: self.counter.bytes(),
+            bytes: self.pool.bytes(),
         }
     }
 
