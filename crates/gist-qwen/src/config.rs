@@ -115,11 +115,6 @@ impl VisionTokens {
 }
 
 impl Config {
-    /// Query heads per key head.
-    pub(crate) fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
     /// Refuses shapes that no model can have.
     fn checked(self) -> Result<Self, String> {
         let frequencies = self.head_dim / 2;

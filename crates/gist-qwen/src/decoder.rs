@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::attention::{Queries, attend};
+use crate::attention::{Queries, attend, scratch_floats};
 use crate::config::Config;
 use crate::error::LoadError;
 use crate::experts::{FeedForward, Inner, Routes};
@@ -84,18 +84,19 @@ pub(crate) struct Scratch {
     value: Vec<f32>,
     rotated: Vec<Vec<f32>>,
     attended: Vec<f32>,
+    partials: Vec<f32>,
     projected: Vec<f32>,
     inner: Inner,
 }
 
 impl Scratch {
-    /// Bytes for a chunk of `rows` tokens, logits and attention blocks of two threads included.
+    /// Bytes for a chunk of `rows` tokens, logits and attention on the threads of this pool included.
     pub(crate) fn bytes(config: &Config, rows: usize) -> u64 {
         let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let intermediate = config.experts.map_or(config.intermediate, |e| e.intermediate);
         let activations = 3 * config.hidden + 6 * q + 2 * kv + 2 * intermediate;
-        let scores = 256 * config.group();
-        (4 * (rows * (activations + 2 * scores) + config.vocab)) as u64
+        let attention = scratch_floats(rows, config.heads, config.kv_heads, config.head_dim);
+        (4 * (rows * activations + attention + config.vocab)) as u64
     }
 }
 
@@ -201,10 +202,10 @@ impl Decoder {
                 math::rms_norm_in_place(key, norm, rms_eps);
             }
             own.apply(key, kv_heads, head_dim);
-            cache.region_mut(target).write(i, Part::Key, key);
-            cache.region_mut(target).write(i, Part::Value, value);
             want.tell(|| format!("kv.layer{i}.k"), key);
             want.tell(|| format!("kv.layer{i}.v"), value);
+            cache.region_mut(target).write(i, Part::Key, key);
+            cache.region_mut(target).write(i, Part::Value, value);
             if i + 1 == self.layers.len() && matches!(want, Want::Encoding) {
                 // Nobody reads what comes out of the last layer.
                 break;
@@ -223,7 +224,7 @@ impl Decoder {
             let rotated: Vec<&[f32]> = scratch.rotated[..shifts.len()].iter().map(Vec::as_slice).collect();
             let attended = resize(&mut scratch.attended, rows * heads * head_dim);
             let queries = Queries { rotated: &rotated, rows, heads, kv_heads, head_dim };
-            attend(i, &cache.sections(target), queries, attended);
+            attend(i, &cache.sections(target), queries, &mut scratch.partials, attended);
             let projected = resize(&mut scratch.projected, rows * hidden);
             layer.output.forward(attended, rows, projected);
             math::add(&mut x, projected);

@@ -1,6 +1,7 @@
 //! Element-wise loops in a form the compiler turns into vector code.
 
 /// The largest element.
+#[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let chunks = x.chunks_exact(16);
@@ -14,6 +15,7 @@ pub(crate) fn max(x: &[f32]) -> f32 {
 }
 
 /// `x = exp(x - top)` in place; returns the sum.
+#[inline(always)]
 pub(crate) fn exp_sum(x: &mut [f32], top: f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let mut chunks = x.chunks_exact_mut(16);

@@ -38,10 +38,11 @@ impl MemoryPlan {
         kv_type: KvType,
         context_length: usize,
     ) -> Self {
-        // Partly filled pages at the end of each region, and one more copied by a fork.
-        let pages = (context_length + SCRATCH_TOKENS).div_ceil(PAGE) + 4;
-        let page_bytes = Layout::of(config, kv_type).page_bytes();
-        let kv = if context_length == 0 { 0 } else { pages as u64 * page_bytes };
+        let layout = Layout::of(config, kv_type);
+        let pages = (context_length + SCRATCH_TOKENS).div_ceil(PAGE) as u64;
+        // Pages being filled at the end of each region, and one more copied by a fork.
+        let open = 4 * layout.open_page_bytes();
+        let kv = if context_length == 0 { 0 } else { pages * layout.page_bytes() + open };
         // One pair at a time, of the size that pictures have unless a session says otherwise.
         let pair = vision.map_or(0, |vision| vision.scratch_bytes(DEFAULT_GRID));
         let scratch = Scratch::bytes(config, CHUNK) + pair;

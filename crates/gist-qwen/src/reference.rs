@@ -173,8 +173,8 @@ impl ReferenceDecoder {
                 key = rms_norm(&key, of_key, rms_eps)?;
             }
             let key = self.rotate(&key, &own)?;
-            cache.region_mut(target).write(i, Part::Key, &values(&key)?);
-            cache.region_mut(target).write(i, Part::Value, &values(&value)?);
+            cache.region_mut(target).write(i, Part::Key, &mut values(&key)?);
+            cache.region_mut(target).write(i, Part::Value, &mut values(&value)?);
             tell(&mut want, || format!("kv.layer{i}.k"), &key)?;
             tell(&mut want, || format!("kv.layer{i}.v"), &value)?;
             let queries: Vec<Tensor> = (shifts.iter())
@@ -282,12 +282,9 @@ impl ReferenceDecoder {
         let Config { kv_heads, head_dim, .. } = self.config;
         let mut all = vec![0.0; kv_heads * n * head_dim];
         for (head, out) in all.chunks_exact_mut((n * head_dim).max(1)).enumerate() {
-            let mut at = 0;
-            section.region.for_pages(0..n, |page, rows| {
-                let to = at + rows.len() * head_dim;
-                page.read(layer, part, head, rows, &mut out[at..to]);
-                at = to;
-            });
+            for (row, out) in out.chunks_exact_mut(head_dim).enumerate() {
+                section.region.read(layer, part, head, row, out);
+            }
         }
         Tensor::from_vec(all, (kv_heads, n, head_dim), &self.device)
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use gist_core::model::{ModelError, SegmentId, Usage, View};
 use gist_core::token_log::Logged;
 
-use crate::kv::{Cache, Counter, Layout, SinkPositions, Target};
+use crate::kv::{Cache, Layout, PAGE, Pool, SinkPositions, Target};
 use crate::sequence::Sequence;
 
 /// Tokens beyond the context length that are kept free for questions and answers on forks.
@@ -29,7 +29,7 @@ pub(crate) trait Encode {
 #[derive(Debug)]
 pub(crate) struct RollingContext {
     cache: Cache,
-    counter: Counter,
+    pool: Pool,
     capacity: usize,
     memory_length: usize,
     /// Lengths of the window segments in tokens, oldest first; the newest has id `next_id - 1`.
@@ -57,12 +57,12 @@ impl RollingContext {
         if needed > capacity {
             return Err(ModelError::TooLong { needed, capacity });
         }
-        let counter = Counter::default();
-        let mut cache = Cache::new(layout, counter.clone(), sinks);
+        let pool = Pool::new(layout, (capacity + SCRATCH_TOKENS).div_ceil(PAGE));
+        let mut cache = Cache::new(&pool, sinks);
         model.encode(pinned, &mut cache, Target::Pinned);
         let mut context = Self {
             cache,
-            counter,
+            pool,
             capacity,
             memory_length,
             window: VecDeque::new(),
@@ -210,7 +210,7 @@ impl RollingContext {
             memory_texts: self.memory.len(),
             memory_tokens: self.memory.iter().sum(),
             memory_capacity: self.memory_length,
-            bytes: self.counter.bytes(),
+            bytes: self.pool.bytes(),
             ..Usage::default()
         }
     }

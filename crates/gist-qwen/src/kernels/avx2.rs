@@ -18,13 +18,14 @@ use super::panel::Scratch;
 use super::units::{Block, LANES, LINES, Line, Unit};
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2 and FMA: exists only when detected.
+/// Proof that the CPU has AVX2, FMA and F16C: exists only when detected.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+pub(in crate::kernels) struct Avx2(());
 
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let fma = is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        (is_x86_feature_detected!("avx2") && fma).then_some(Self(()))
     }
 
     /// [`super::panel::multiply`] with this kernel.

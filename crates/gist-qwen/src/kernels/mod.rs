@@ -2,6 +2,7 @@
 //!
 //! * `units`, `k_units`: the packed layouts and how GGUF blocks get there.
 //! * `activations`: rows quantised to 8 bits with a scale each 32 values.
+//! * `kv`: keys and values.
 //! * `panel`: the loop over the depth; `scalar`, `avx2`: its inner kernel, chosen at run time by `Cpu`.
 //!
 //! The result differs from the exact product with the dequantised weights only by the quantisation of the
@@ -12,6 +13,7 @@ mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod k_units;
+pub(crate) mod kv;
 mod output;
 mod panel;
 mod scalar;
@@ -36,7 +38,7 @@ const PARALLEL_FROM: usize = 1 << 18;
 enum Cpu {
     /// Any CPU.
     Portable,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
 }

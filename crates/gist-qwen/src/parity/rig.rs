@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::files::Result;
 use crate::checkpoint::Checkpoint;
 use crate::decoder::{Scratch, Want};
-use crate::kv::{Cache, Counter, KvType, Layout, SinkPositions, Target};
+use crate::kv::{Cache, KvType, Layout, Pool, SinkPositions, Target};
 use crate::path::{AnyDecoder, AnyTower, ComputeDevice};
 use crate::rolling::Encode;
 use crate::sequence::{Chunk, Sequence};
@@ -67,7 +67,7 @@ impl Rig {
     }
 
     pub(super) fn cache(&self) -> Cache {
-        Cache::new(Layout::of(self.decoder.config(), KvType::F32), Counter::default(), SinkPositions::Keep)
+        Cache::new(&Pool::new(Layout::of(self.decoder.config(), KvType::F32), 0), SinkPositions::Keep)
     }
 
     /// Encodes `sequence`, cut before the tokens `cuts`, and tells everything.

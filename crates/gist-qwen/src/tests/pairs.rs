@@ -8,7 +8,7 @@ use gist_core::picture::{Gate, Pair, Seen};
 use crate::chat::Chat;
 use crate::context::QwenContext;
 use crate::decoder::CHUNK;
-use crate::kv::{KvType, PAGE, Part};
+use crate::kv::{KvType, Part};
 use crate::model::QwenModel;
 use crate::picture::{Frame, stamp};
 use crate::weights::tests::nano_vl;
@@ -56,18 +56,15 @@ fn open(model: &QwenModel) -> QwenContext {
 fn keys_and_values(model: &QwenModel, context: &QwenContext) -> Vec<f32> {
     let config = model.config();
     let (region, mut all) = (context.window(), Vec::new());
-    let mut buffer = vec![0.0; PAGE * config.head_dim];
-    region.for_pages(0..region.len(), |page, rows| {
-        for layer in 0..config.layers {
-            for head in 0..config.kv_heads {
-                for part in [Part::Key, Part::Value] {
-                    let out = &mut buffer[..rows.len() * config.head_dim];
-                    page.read(layer, part, head, rows.clone(), out);
-                    all.extend_from_slice(out);
-                }
+    let mut buffer = vec![0.0; config.head_dim];
+    for row in 0..region.len() {
+        for (layer, head) in (0..config.layers).flat_map(|l| (0..config.kv_heads).map(move |h| (l, h))) {
+            for part in [Part::Key, Part::Value] {
+                region.read(layer, part, head, row, &mut buffer);
+                all.extend_from_slice(&buffer);
             }
         }
-    });
+    }
     all
 }
 

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use crate::config::Config;
 use crate::decoder::{CHUNK, Decoder, Scratch, Want};
 use crate::error::LoadError;
-use crate::kv::{Cache, Counter, KvType, Layout, SinkPositions, Target};
+use crate::kv::{Cache, KvType, Layout, PAGE, Pool, SinkPositions, Target};
 use crate::picture::{PATCH_SIZE, PATCH_VALUES};
 use crate::sequence::Sequence;
 use crate::vision::{VisionConfig, VisionTower};
@@ -133,13 +133,13 @@ pub fn prefill(kind: BenchType, tokens: usize) -> Result<PrefillSpeed, LoadError
         deepstack_layers: 3,
         experts: None,
     };
-    let layout = Layout::of(&config, KvType::F16);
+    let pool = Pool::new(Layout::of(&config, KvType::default()), tokens.div_ceil(PAGE) + 1);
     let decoder = Decoder::read(&Random(kind), config, &mut |_| ())?;
     let ids: Vec<u32> = (0..tokens as u32).map(|i| i * 7919 % 150_000).collect();
     let (mut prefills, mut decodes) = (Vec::new(), Vec::new());
     let mut scratch = Scratch::default();
     for _ in 0..RUNS {
-        let mut cache = Cache::new(layout, Counter::default(), SinkPositions::Moving);
+        let mut cache = Cache::new(&pool, SinkPositions::Moving);
         prefills.push(seconds(|| {
             for chunk in Sequence::text(&ids).chunks(CHUNK) {
                 decoder.forward(&chunk, &mut cache, Target::Window, &mut scratch, Want::Encoding);

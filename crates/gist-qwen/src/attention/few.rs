@@ -1,0 +1,242 @@
+//! Attention of a few rows: packed keys and values are multiplied as they are, page by page, each read once for all
+//! queries of a key head.
+
+use super::{Job, Partial};
+use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, GROUP, LANES, Q4, Q8, Task, UNIT, quantize};
+use crate::kv::{Half, KvType, PAGE, Part};
+
+/// Memory of a task, kept from call to call.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Queries, `[rows * group, head_dim]`, head_dim in whole units.
+    queries: Vec<f32>,
+    /// The same for floats: for each lot of up to 6 queries `[head_dim, lot]`.
+    turned: Vec<f32>,
+    /// Scale and zero of each channel.
+    scales: Vec<f32>,
+    zeros: Vec<f32>,
+    /// A lot of queries times the scales.
+    folded: Vec<f32>,
+    quantized: Vec<i16>,
+}
+
+/// A part of the pages for a few rows.
+pub(super) struct Few<'a> {
+    pub(super) job: Job<'a>,
+    pub(super) partial: Partial<'a>,
+    pub(super) scratch: &'a mut Scratch,
+}
+
+/// What of a page a lot of queries sees.
+struct View<'a> {
+    keys: Half<'a>,
+    values: Half<'a>,
+    /// Rows that are held and seen by the last query.
+    start: usize,
+    end: usize,
+}
+
+impl Task for Few<'_> {
+    #[inline(always)]
+    fn run<A: Arch>(self, arch: A) {
+        let Self { job, mut partial, scratch } = self;
+        let (head_dim, group) = (job.queries.head_dim, job.queries.group());
+        let n = partial.top.len();
+        let stride = head_dim.next_multiple_of(UNIT);
+        // As even lots as can be.
+        let lots = n.div_ceil(GROUP);
+        let lot = |i: usize| i * n / lots..(i + 1) * n / lots;
+        for piece in job.pieces() {
+            if piece.pages.is_empty() {
+                continue;
+            }
+            scratch.queries.resize(n * stride, 0.0);
+            job.load(piece.rotated, stride, &mut scratch.queries);
+            scratch.turned.resize(n * head_dim, 0.0);
+            for lot in (0..lots).map(lot) {
+                let turned = &mut scratch.turned[lot.start * head_dim..lot.end * head_dim];
+                for (i, x) in
+                    scratch.queries[lot.start * stride..].chunks_exact(stride).take(lot.len()).enumerate()
+                {
+                    turned[i..].iter_mut().step_by(lot.len()).zip(x).for_each(|(to, x)| *to = *x);
+                }
+            }
+            for index in piece.pages.clone() {
+                let (page, rows) = piece.section.region.page(index, piece.total);
+                let [keys, values] =
+                    [Part::Key, Part::Value].map(|part| page.half(job.layer, part, job.head));
+                let view = View { keys, values, start: rows.start, end: rows.end };
+                let ends = |query: usize| {
+                    let end = piece.section.region.end(piece.section.visible(query / group));
+                    end.saturating_sub(index * PAGE).clamp(view.start, view.end)
+                };
+                for lot in (0..lots).map(lot) {
+                    let from = lot.start;
+                    macro_rules! step {
+                        ($($n:literal)*) => {
+                            match lot.len() {
+                                $($n => {
+                                    let ends: [usize; $n] = std::array::from_fn(|i| ends(from + i));
+                                    step::<A, $n>(arch, &view, ends, from, head_dim, scratch, &mut partial);
+                                })*
+                                _ => unreachable!("lots are of at most 6"),
+                            }
+                        };
+                    }
+                    step!(1 2 3 4 5 6);
+                }
+            }
+        }
+    }
+}
+
+/// One page and a lot of queries.
+#[inline(always)]
+fn step<A: Arch, const G: usize>(
+    arch: A,
+    view: &View<'_>,
+    ends: [usize; G],
+    from: usize,
+    head_dim: usize,
+    scratch: &mut Scratch,
+    partial: &mut Partial<'_>,
+) {
+    let mut scores = [[0.0; PAGE]; G];
+    match view.keys.numbers.kv_type {
+        KvType::F32 => float_scores::<A, F32, G>(arch, view, from, scratch, &mut scores),
+        KvType::F16 => float_scores::<A, F16, G>(arch, view, from, scratch, &mut scores),
+        KvType::Q8 => code_scores::<A, Q8, G>(arch, view, from, scratch, &mut scores),
+        KvType::Q4 => code_scores::<A, Q4, G>(arch, view, from, scratch, &mut scores),
+    }
+    for (i, scores) in scores.iter_mut().enumerate() {
+        partial.weigh(from + i, scores, view.start..ends[i]);
+    }
+    let width = head_dim.next_multiple_of(LANES);
+    let out = &mut partial.values[from * width..][..G * width];
+    match view.values.numbers.kv_type {
+        KvType::F32 => float_values::<A, F32, G>(arch, view, &scores, out),
+        KvType::F16 => float_values::<A, F16, G>(arch, view, &scores, out),
+        KvType::Q8 => code_values::<A, Q8, G>(arch, view, &scores, scratch, out),
+        KvType::Q4 => code_values::<A, Q4, G>(arch, view, &scores, scratch, out),
+    }
+}
+
+#[inline(always)]
+fn float_scores<A: Arch, F: Floats, const G: usize>(
+    arch: A,
+    view: &View<'_>,
+    from: usize,
+    scratch: &Scratch,
+    scores: &mut [[f32; PAGE]; G],
+) {
+    let head_dim = view.keys.numbers.inner;
+    let x = &scratch.turned[from * head_dim..].as_chunks::<G>().0[..head_dim];
+    for (i, lines) in F::lines(view.keys.data()).chunks_exact(head_dim).enumerate() {
+        let sums = arch.floats::<F, G>(lines, x);
+        for (scores, sums) in scores.iter_mut().zip(sums) {
+            scores[i * LANES..][..LANES].copy_from_slice(&sums);
+        }
+    }
+}
+
+#[inline(always)]
+fn code_scores<A: Arch, C: Codes, const G: usize>(
+    arch: A,
+    view: &View<'_>,
+    from: usize,
+    scratch: &mut Scratch,
+    scores: &mut [[f32; PAGE]; G],
+) {
+    let inner = view.keys.numbers.inner;
+    let Scratch { queries, scales, zeros, folded, quantized, .. } = scratch;
+    scales.resize(inner, 0.0);
+    zeros.resize(inner, 0.0);
+    folded.resize(GROUP * inner, 0.0);
+    quantized.resize(GROUP * inner.max(PAGE), 0);
+    arch.halves(view.keys.scales(0), scales);
+    arch.halves(view.keys.scales(1), zeros);
+    let mut offsets = [0.0; G];
+    for (g, offset) in offsets.iter_mut().enumerate() {
+        let query = &queries[(from + g) * inner..][..inner];
+        let folded = &mut folded[g * inner..][..inner];
+        *offset = fold(query, scales, zeros, folded);
+    }
+    let vectors: [&[f32]; G] = std::array::from_fn(|g| &folded[g * inner..][..inner]);
+    let x = &mut quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..inner / UNIT];
+    let steps = quantize(vectors, x);
+    for (i, units) in C::units(view.keys.data()).chunks_exact(inner / UNIT).enumerate() {
+        let sums = arch.codes::<C, G>(units, x);
+        for g in 0..G {
+            let (step, sum) = steps[g];
+            for (score, x) in scores[g][i * LANES..][..LANES].iter_mut().zip(sums[g]) {
+                *score = (x - C::BIAS * sum) as f32 * step + offsets[g];
+            }
+        }
+    }
+}
+
+/// `out = x * scales`; returns `Σ x * zeros`.
+#[inline(always)]
+fn fold(x: &[f32], scales: &[f32], zeros: &[f32], out: &mut [f32]) -> f32 {
+    let mut sums = [0.0; UNIT * 2];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = x[i] * scales[i];
+    }
+    for (x, zeros) in x.chunks(sums.len()).zip(zeros.chunks(sums.len())) {
+        sums.iter_mut().zip(x).zip(zeros).for_each(|((sum, x), zero)| *sum += x * zero);
+    }
+    sums.iter().sum()
+}
+
+#[inline(always)]
+fn float_values<A: Arch, F: Floats, const G: usize>(
+    arch: A,
+    view: &View<'_>,
+    weights: &[[f32; PAGE]; G],
+    out: &mut [f32],
+) {
+    // Behind the last row is whatever was there: it may not even be numbers.
+    let rows = view.start..view.end;
+    let x: [[f32; G]; PAGE] = std::array::from_fn(|row| std::array::from_fn(|g| weights[g][row]));
+    let width = out.len() / G;
+    for (i, lines) in F::lines(view.values.data()).chunks_exact(PAGE).enumerate() {
+        let sums = arch.floats::<F, G>(&lines[rows.clone()], &x[rows.clone()]);
+        for (g, sums) in sums.iter().enumerate() {
+            let out = &mut out[g * width + i * LANES..][..LANES];
+            out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
+        }
+    }
+}
+
+#[inline(always)]
+fn code_values<A: Arch, C: Codes, const G: usize>(
+    arch: A,
+    view: &View<'_>,
+    weights: &[[f32; PAGE]; G],
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
+    let width = out.len() / G;
+    let x = &mut scratch.quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..PAGE / UNIT];
+    let (mut scales, mut folded) = ([0.0; PAGE], [[0.0; PAGE]; G]);
+    let mut steps = [(0.0, 0); G];
+    for (i, units) in C::units(view.values.data()).chunks_exact(PAGE / UNIT).enumerate() {
+        // Two groups of lanes share their scales.
+        if i % 2 == 0 {
+            arch.halves(view.values.scales(i / 2), &mut scales);
+            for (folded, weights) in folded.iter_mut().zip(weights) {
+                for row in 0..PAGE {
+                    folded[row] = weights[row] * scales[row];
+                }
+            }
+            steps = quantize(std::array::from_fn(|g| &folded[g][..]), x);
+        }
+        let sums = arch.codes::<C, G>(units, x);
+        for g in 0..G {
+            let (step, sum) = steps[g];
+            for (out, x) in out[g * width + i * LANES..][..LANES].iter_mut().zip(sums[g]) {
+                *out += (x - C::BIAS * sum) as f32 * step;
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! AVX2, FMA and F16C.
+//!
+//! 16 lanes are two registers of sums for each of at most 6 vectors, with two registers of the matrix and one that a
+//! number of the other factor is broadcast to: 15 of 16. Codes are widened to 16 bits in pairs along the inner axis,
+//! which one `madd` multiplies and adds up in 32 bits.
+
+// Loads through references and calls that need CPU features are the only unsafe here.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::super::avx2::Avx2;
+use super::{Arch, Codes, Floats, LANES, Task, UNIT};
+
+impl Avx2 {
+    pub(super) fn run(self, task: impl Task) {
+        // SAFETY: `self` exists only if the CPU has the features that `run` enables.
+        unsafe { run(self, task) }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn run(avx2: Avx2, task: impl Task) {
+    task.run(avx2);
+}
+
+impl Arch for Avx2 {
+    #[inline(always)]
+    fn floats<F: Floats, const G: usize>(self, lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G] {
+        // SAFETY: `self` exists only if the CPU has the features that `floats` enables.
+        unsafe { floats::<F, G>(lines, x) }
+    }
+
+    #[inline(always)]
+    fn codes<C: Codes, const G: usize>(self, units: &[C::Unit], x: &[[[i16; UNIT]; G]]) -> [[i32; LANES]; G] {
+        // SAFETY: `self` exists only if the CPU has the features that `codes` enables.
+        unsafe { codes::<C, G>(units, x) }
+    }
+
+    #[inline(always)]
+    fn widen<F: Floats>(self, line: &F::Line) -> [f32; LANES] {
+        // SAFETY: `self` exists only if the CPU has the features that the two functions enable.
+        unsafe { from_lanes(load_line::<F>(line)) }
+    }
+
+    #[inline(always)]
+    fn unpack<C: Codes>(self, unit: &C::Unit) -> [[f32; LANES]; UNIT] {
+        // SAFETY: `self` exists only if the CPU has the features that `unpack` enables.
+        unsafe { unpack::<C>(unit) }
+    }
+
+    #[inline(always)]
+    fn halves(self, halves: &[[u8; 2]], out: &mut [f32]) {
+        // SAFETY: `self` exists only if the CPU has the features that `widen_halves` enables.
+        unsafe { widen_halves(halves, out) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn floats<F: Floats, const G: usize>(lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G] {
+    let mut sums = [[_mm256_setzero_ps(); 2]; G];
+    for (line, x) in lines.iter().zip(x) {
+        let line = load_line::<F>(line);
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = _mm256_set1_ps(*x);
+            for (sum, y) in sums.iter_mut().zip(line) {
+                *sum = _mm256_fmadd_ps(x, y, *sum);
+            }
+        }
+    }
+    let mut out = [[0.0; LANES]; G];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        *out = from_lanes(sums);
+    }
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn codes<C: Codes, const G: usize>(units: &[C::Unit], x: &[[[i16; UNIT]; G]]) -> [[i32; LANES]; G] {
+    let mut sums = [[_mm256_setzero_si256(); 2]; G];
+    for (unit, x) in units.iter().zip(x) {
+        for pair in 0..2 {
+            let codes = load_codes::<C>(unit, pair);
+            for (sums, x) in sums.iter_mut().zip(x) {
+                // The two numbers as they lie in memory.
+                let x = (i32::from(x[2 * pair + 1]) << 16) | i32::from(x[2 * pair].cast_unsigned());
+                let x = _mm256_set1_epi32(x);
+                for (sum, y) in sums.iter_mut().zip(codes) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, y));
+                }
+            }
+        }
+    }
+    let mut out = [[0; LANES]; G];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (out, sum) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+            // SAFETY: one unaligned store of 8 integers, inside the exclusive reference.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), sum) }
+        }
+    }
+    out
+}
+
+/// 16 floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_line<F: Floats>(line: &F::Line) -> [__m256; 2] {
+    let at = std::ptr::from_ref(line);
+    if size_of::<F::Line>() == 4 * LANES {
+        // SAFETY: a line of this size is two unaligned loads of 32 bytes, inside the reference.
+        unsafe { [_mm256_loadu_ps(at.cast()), _mm256_loadu_ps(at.cast::<f32>().add(8))] }
+    } else {
+        const { assert!(size_of::<F::Line>() == 2 * LANES || size_of::<F::Line>() == 4 * LANES) };
+        let at = at.cast::<__m128i>();
+        // SAFETY: a line of this size is two unaligned loads of 16 bytes, inside the reference.
+        let halves = unsafe { [_mm_loadu_si128(at), _mm_loadu_si128(at.add(1))] };
+        [_mm256_cvtph_ps(halves[0]), _mm256_cvtph_ps(halves[1])]
+    }
+}
+
+/// A pair along the inner axis of 16 lanes, in 16 bits each.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_codes<C: Codes>(unit: &C::Unit, pair: usize) -> [__m256i; 2] {
+    let at = std::ptr::from_ref(unit).cast::<__m128i>();
+    if C::BIAS == 0 {
+        const { assert!(C::BIAS != 0 || size_of::<C::Unit>() == 64) };
+        // SAFETY: of the 64 bytes of a unit these two unaligned loads take the first half (pair 0) or the second (1).
+        let bytes =
+            unsafe { [_mm_loadu_si128(at.add(2 * (pair & 1))), _mm_loadu_si128(at.add(2 * (pair & 1) + 1))] };
+        [_mm256_cvtepi8_epi16(bytes[0]), _mm256_cvtepi8_epi16(bytes[1])]
+    } else {
+        const { assert!(C::BIAS == 0 || size_of::<C::Unit>() == 32) };
+        // SAFETY: a unit is one unaligned load of 32 bytes, inside the reference.
+        let words = unsafe { _mm256_loadu_si256(at.cast()) };
+        let nibble = _mm256_set1_epi16(15);
+        if pair == 0 {
+            [_mm256_and_si256(words, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(words), nibble)]
+        } else {
+            [_mm256_and_si256(_mm256_srli_epi16::<8>(words), nibble), _mm256_srli_epi16::<12>(words)]
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack<C: Codes>(unit: &C::Unit) -> [[f32; LANES]; UNIT] {
+    let mut out = [[0.0; LANES]; UNIT];
+    let bias = _mm256_set1_epi32(C::BIAS);
+    for pair in 0..2 {
+        let words = load_codes::<C>(unit, pair);
+        let low = words.map(|words| _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(words)));
+        let high = words.map(|words| _mm256_srai_epi32::<16>(words));
+        for (i, words) in [low, high].into_iter().enumerate() {
+            out[2 * pair + i] =
+                from_lanes(words.map(|words| _mm256_cvtepi32_ps(_mm256_sub_epi32(words, bias))));
+        }
+    }
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn widen_halves(halves: &[[u8; 2]], out: &mut [f32]) {
+    let (chunks, rest) = halves.as_chunks::<8>();
+    let (out_chunks, out_rest) = out.as_chunks_mut::<8>();
+    for (halves, out) in chunks.iter().zip(out_chunks) {
+        // SAFETY: an unaligned load of 16 bytes and an unaligned store of 8 floats, each inside its reference.
+        unsafe {
+            let halves = _mm_loadu_si128(halves.as_ptr().cast());
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(halves));
+        }
+    }
+    for (half, out) in rest.iter().zip(out_rest) {
+        *out = half::f16::from_le_bytes(*half).to_f32();
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn from_lanes(lanes: [__m256; 2]) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    // SAFETY: 16 floats are two unaligned stores of 8, inside the array.
+    unsafe {
+        _mm256_storeu_ps(out.as_mut_ptr(), lanes[0]);
+        _mm256_storeu_ps(out.as_mut_ptr().add(8), lanes[1]);
+    }
+    out
+}
