@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What Hugging Face transformers reads on the slides that the tests of gist-qwen show to nano-vl.
 
-    cargo run -p slides -- models/nano-vl/words.txt /tmp/slides
-    tools/nano_reference.py /tmp/slides
+    cargo run -p slides -- models/nano-vl/words.txt target/slides
+    tools/nano_reference.py target/slides
 
 writes crates/gist-qwen/tests/data/nano-vl/reference.json: for each stream of pairs the SHA-256 of its pixels, by which
 a test knows that it shows the same ones, and the answer to each question. Preprocessing, tokens, positions, model and
