@@ -8,6 +8,7 @@ mod doctor;
 pub(crate) mod exit;
 mod model;
 mod parity;
+mod plan;
 mod stream;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -38,6 +39,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Model(model::ModelArgs),
     Parity(parity::ParityArgs),
+    Plan(plan::PlanArgs),
     /// Tells what is missing on this machine, and the command that mends it
     Doctor,
 }
@@ -75,6 +77,7 @@ impl Cli {
             Command::Doctor => doctor::run(),
             Command::Eval(args) => eval::run(&args),
             Command::Model(args) => model::run(&args),
+            Command::Plan(args) => plan::run(&args),
             Command::Parity(args) => parity::run(&args),
         }
     }

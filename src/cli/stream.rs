@@ -78,6 +78,9 @@ pub(crate) struct StreamArgs {
     /// Tokens of the rolling context; memory grows with it [default: what the model was trained for]
     #[arg(long, value_name = "TOKENS", help_heading = "Models")]
     context_length: Option<u32>,
+    /// How the rolling context is stored [default: q8]
+    #[arg(long, value_enum, value_name = "TYPE", help_heading = "Models")]
+    kv_type: Option<KvType>,
     /// Tokens of it that are kept for the texts of closed chapters [default: 4096]
     #[arg(long, value_name = "TOKENS", help_heading = "Models")]
     memory_length: Option<u32>,
@@ -94,6 +97,27 @@ pub(crate) struct StreamArgs {
     /// What runs the language model; `mock` is for tests
     #[arg(long, hide = true, action = ArgAction::Set)]
     backend: Option<String>,
+}
+
+/// How the rolling context is stored.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KvType {
+    /// Half precision
+    F16,
+    /// 8 bits
+    Q8,
+    /// 4 bits
+    Q4,
+}
+
+impl From<KvType> for gist_qwen::KvType {
+    fn from(kv_type: KvType) -> Self {
+        match kv_type {
+            KvType::F16 => Self::F16,
+            KvType::Q8 => Self::Q8,
+            KvType::Q4 => Self::Q4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -179,6 +203,7 @@ impl StreamArgs {
             ("feature-cache", self.feature_cache.clone()),
             ("feature-cache-max-bytes", self.feature_cache_max_bytes.map(|n| n.to_string())),
             ("gate", self.gate.and_then(|gate| name_of(&gate))),
+            ("kv-type", self.kv_type.and_then(|kv_type| name_of(&kv_type))),
             ("context-length", number(self.context_length)),
             ("memory-length", number(self.memory_length)),
             ("fps", self.fps.clone()),

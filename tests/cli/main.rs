@@ -197,3 +197,31 @@ fn a_silent_video_is_watched_to_its_end() {
     let output = desk.chapters(&["silent.mkv"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
+
+#[test]
+fn what_a_model_takes_is_told_without_it() {
+    let desk = Desk::new();
+    let plan = |args: &[&str]| {
+        let mut all = vec!["plan", "--model", "qwen3-vl-2b"];
+        all.extend(args);
+        let output = desk.command(&all).output().expect("runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let told = plan(&["--context-length", "65536"]);
+    assert!(told.contains("not on this machine") && told.contains("\n*          65536  q8 "), "{told}");
+    let json = |args: &[&str]| -> serde_json::Value {
+        let mut all = vec!["--json"];
+        all.extend(args);
+        serde_json::from_str(&plan(&all)).expect("JSON")
+    };
+    let whole = json(&[]);
+    assert_eq!((&whole["context_length"], &whole["kv_type"]), (&262_144.into(), &"q8".into()));
+    let total = |plan: &serde_json::Value| plan["total_bytes"].as_u64().expect("bytes");
+    // 28 layers of 8 heads of 128, keys and values: 57,344 numbers a token, in 8 bits and some more.
+    let kv = whole["kv_bytes"].as_u64().expect("bytes");
+    assert!((57_344..64_000).contains(&(kv / 262_144)), "{kv}");
+    assert!(total(&json(&["--quantize", "q4"])) < total(&whole) - 2_000_000_000);
+    assert!(total(&json(&["--kv-type", "q4"])) < total(&whole) - 5_000_000_000);
+    assert!(desk.ends(4, &["plan", "--model", "no-such-model"]).contains("no-such-model"));
+}

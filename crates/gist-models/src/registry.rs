@@ -58,9 +58,51 @@ pub struct Model {
     /// checkpoint of its repository: the hub says which files it has.
     #[serde(rename = "file", default)]
     pub files: Vec<File>,
+    /// The shape of a language model, for its memory plan before it is there.
+    pub shape: Option<Shape>,
     /// Of a checkpoint: about how large it is, in bytes.
     #[serde(default)]
     pub about: u64,
+}
+
+/// The shape of a language model, in the words of its `config.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Of the whole model, vision tower included.
+    pub parameters: u64,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Decoder layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads.
+    pub num_key_value_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Width inside the feed-forward part, of one expert where there are several.
+    pub intermediate_size: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// The vision tower, if there is one.
+    pub vision: Option<VisionShape>,
+}
+
+/// The shape of a vision tower.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisionShape {
+    /// Width of a patch's vector.
+    pub hidden_size: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate_size: usize,
+    /// Blocks whose output the first decoder layers are given.
+    pub deepstack_visual_indexes: Vec<usize>,
 }
 
 /// A file of a model.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::plan::PlanTable;
+
 /// Why a model file could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -88,19 +90,10 @@ pub enum LoadError {
     },
     /// Weights and context do not fit into the memory that is free.
     #[error(
-        "the model needs {} MiB for a context-length of {context_length} and {} MiB are available; {}",
-        .needed >> 20, .available >> 20, fitting(*.fits)
+        "the model and its context do not fit into memory; {}\n{}",
+        fitting(.0.longest()), .0
     )]
-    Memory {
-        /// Bytes needed.
-        needed: u64,
-        /// Bytes available.
-        available: u64,
-        /// The context length asked for, in tokens.
-        context_length: usize,
-        /// The largest context length that would fit, if any.
-        fits: Option<usize>,
-    },
+    Memory(Box<PlanTable>),
     /// The folder for encoded pairs cannot be used.
     #[error("encoded pictures cannot be kept in {path}: {source}; name another folder")]
     Features {
@@ -117,6 +110,6 @@ pub enum LoadError {
 fn fitting(fits: Option<usize>) -> String {
     match fits {
         Some(n) => format!("a context-length of {n} would fit"),
-        None => "choose a smaller model".into(),
+        None => "choose a smaller model, or quantize its weights".into(),
     }
 }

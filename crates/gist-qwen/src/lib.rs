@@ -68,6 +68,7 @@ pub use features::FeatureFolder;
 pub use kv::{KvType, SinkPositions};
 pub use model::{LoadOptions, QwenModel};
 pub use path::ComputeDevice;
-pub use plan::MemoryPlan;
+pub use plan::{MemoryPlan, PlanTable, Sizes};
 pub use rolling::SCRATCH_TOKENS;
+pub use vision::VisionConfig;
 pub use weights::quantized::Quantization;

@@ -20,7 +20,7 @@ use crate::kv::{Cache, KvType, Target};
 
 use crate::path::{AnyDecoder, AnyTower, ComputeDevice};
 use crate::picture::{Frame, PictureError, patchify};
-use crate::plan::{self, MemoryPlan};
+use crate::plan::{MemoryPlan, Sizes};
 use crate::rolling::Encode;
 use crate::sequence::{Chunk, Sequence};
 use crate::tokenizer::Tokenizer;
@@ -160,9 +160,12 @@ impl QwenModel {
         if let Some(quantization) = options.quantize {
             checkpoint = checkpoint.quantized(quantization);
         }
-        let plan = plan::check(&checkpoint, &options)?;
+        let table = Sizes::of(&checkpoint).table(options.context_length, options.kv_type);
+        if !table.fits(&table.asked) {
+            return Err(LoadError::Memory(Box::new(table)));
+        }
         if let Some(tell) = options.plan {
-            tell(&plan);
+            tell(&table.asked);
         }
         let invalid = |what: String| LoadError::Invalid { path: path.into(), what };
         let tokenizer =
@@ -221,8 +224,8 @@ impl QwenModel {
     pub fn plan(&self, context_length: usize) -> MemoryPlan {
         let Engine { decoder, eyes, kv_type, .. } = &*self.engine;
         let weights = decoder.bytes() + eyes.as_ref().map_or(0, |eyes| eyes.tower.bytes());
-        let vision = eyes.as_ref().map(|eyes| eyes.tower.config());
-        MemoryPlan::new(weights, decoder.config(), vision, *kv_type, context_length)
+        let vision = eyes.as_ref().map(|eyes| eyes.tower.config().clone());
+        Sizes { weights, config: decoder.config().clone(), vision }.plan(context_length, *kv_type)
     }
 
     /// The shape of the model.

@@ -32,6 +32,16 @@ impl std::fmt::Display for KvType {
     }
 }
 
+impl std::str::FromStr for KvType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::F32, Self::F16, Self::Q8, Self::Q4];
+        let found = all.into_iter().find(|kv_type| kv_type.to_string() == name);
+        found.ok_or_else(|| format!("there is no kv-type {name}; known: f32, f16, q8, q4"))
+    }
+}
+
 impl KvType {
     /// How the page being filled is stored.
     pub(crate) fn open(self) -> Self {

@@ -16,7 +16,7 @@ mod reference;
 mod tests;
 mod tower;
 
-pub(crate) use config::VisionConfig;
+pub use config::VisionConfig;
 pub(crate) use reference::ReferenceTower;
 pub(crate) use tower::{Tap, VisionTower};
 

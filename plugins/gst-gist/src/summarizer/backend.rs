@@ -8,7 +8,7 @@ use gist_core::mock::{Mock, Script};
 use gist_core::model::Model;
 use gist_qwen::FeatureFolder;
 
-use super::settings::{Backend, Quantize, Settings, VideoLayout};
+use super::settings::{Backend, KvType, Quantize, Settings, VideoLayout};
 
 type Slot = Arc<Mutex<Weak<dyn Model>>>;
 
@@ -21,6 +21,7 @@ struct Key {
     quantize: Quantize,
     features: Option<FeatureFolder>,
     video_layout: VideoLayout,
+    kv_type: KvType,
 }
 
 /// One slot per model. Two elements that start together wait for one load, elements of other models don't.
@@ -95,6 +96,7 @@ pub(super) fn load(
             quantize: settings.quantize,
             features: settings.features(),
             video_layout: settings.video_layout,
+            kv_type: settings.kv_type,
         };
         Arc::clone(loaded.entry(key).or_insert_with(empty))
     };
@@ -114,6 +116,11 @@ pub(super) fn load(
             Quantize::Q4 => Some(gist_qwen::Quantization::Q4),
         },
         features: settings.features(),
+        kv_type: match settings.kv_type {
+            KvType::F16 => gist_qwen::KvType::F16,
+            KvType::Q8 => gist_qwen::KvType::Q8,
+            KvType::Q4 => gist_qwen::KvType::Q4,
+        },
         video_layout: match settings.video_layout {
             VideoLayout::Stamped => gist_qwen::VideoLayout::Stamped,
             VideoLayout::Nested => gist_qwen::VideoLayout::Nested,

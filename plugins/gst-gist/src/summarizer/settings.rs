@@ -110,6 +110,23 @@ pub enum Quantize {
     Q4,
 }
 
+/// How the rolling context is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
+#[enum_type(name = "GstGistKvType")]
+#[repr(i32)]
+pub enum KvType {
+    /// Half precision.
+    #[enum_value(name = "F16: half precision", nick = "f16")]
+    F16,
+    /// 8 bits.
+    #[default]
+    #[enum_value(name = "Q8: 8 bits and half a bit of scales", nick = "q8")]
+    Q8,
+    /// 4 bits.
+    #[enum_value(name = "Q4: 4 bits and half a bit of scales", nick = "q4")]
+    Q4,
+}
+
 /// How pictures lie in the prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
 #[enum_type(name = "GstGistVideoLayout")]
@@ -135,6 +152,7 @@ pub(super) struct Settings {
     pub(super) video_layout: VideoLayout,
     pub(super) feature_cache: String,
     pub(super) feature_cache_max_bytes: u64,
+    pub(super) kv_type: KvType,
     pub(super) context_length: u32,
     pub(super) memory_length: u32,
     pub(super) fps: gst::Fraction,
@@ -167,6 +185,7 @@ impl Default for Settings {
             video_layout: VideoLayout::Stamped,
             feature_cache: String::new(),
             feature_cache_max_bytes: 4 << 30,
+            kv_type: KvType::Q8,
             context_length: 0,
             memory_length: 4096,
             fps: gst::Fraction::new(1, 1),
@@ -234,6 +253,7 @@ impl Settings {
             "video-layout" => self.video_layout = value.get().unwrap_or_default(),
             "feature-cache" => self.feature_cache = text().unwrap_or_default(),
             "feature-cache-max-bytes" => self.feature_cache_max_bytes = time(),
+            "kv-type" => self.kv_type = value.get().unwrap_or_default(),
             "context-length" => self.context_length = count(),
             "memory-length" => self.memory_length = count(),
             "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
@@ -278,6 +298,7 @@ impl Settings {
             "video-layout" => self.video_layout.to_value(),
             "feature-cache" => self.feature_cache.to_value(),
             "feature-cache-max-bytes" => self.feature_cache_max_bytes.to_value(),
+            "kv-type" => self.kv_type.to_value(),
             "context-length" => self.context_length.to_value(),
             "memory-length" => self.memory_length.to_value(),
             "fps" => self.fps.to_value(),
@@ -384,6 +405,11 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("Feature cache bytes")
             .blurb("The pictures used longest ago are removed from the folder when it holds more")
             .default_value(d.feature_cache_max_bytes)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("kv-type", d.kv_type)
+            .nick("Key-value type")
+            .blurb("How the rolling context is stored: what takes less memory is less exact")
             .mutable_ready()
             .build(),
         count(
