@@ -4,9 +4,11 @@
 //! its first visible segment. [`Script`] makes it slow, wrong or broken.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::{
@@ -86,6 +88,25 @@ impl Model for Mock {
             usage: Usage { capacity: config.context_length, ..Usage::default() },
         }))
     }
+
+    fn restore(
+        &self,
+        from: &mut dyn io::Read,
+        config: ContextConfig,
+    ) -> Result<(Box<dyn Context>, Value), ModelError> {
+        let saved: Saved = serde_json::from_reader(from).map_err(|e| ModelError::Backend(e.to_string()))?;
+        let window: VecDeque<_> = saved.window.into_iter().map(|(id, text)| (id, text.into())).collect();
+        let context = MockContext {
+            script: self.0.clone(),
+            capacity: config.context_length,
+            memory_length: config.memory_length,
+            next: window.back().map_or(0, |(id, _)| id + 1),
+            window,
+            memory: saved.memory.into_iter().map(Into::into).collect(),
+            usage: Usage { capacity: config.context_length, ..Usage::default() },
+        };
+        Ok((Box::new(context), saved.note))
+    }
 }
 
 struct MockContext {
@@ -96,6 +117,13 @@ struct MockContext {
     memory: VecDeque<Arc<str>>,
     next: SegmentId,
     usage: Usage,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    window: Vec<(SegmentId, String)>,
+    memory: Vec<String>,
+    note: Value,
 }
 
 fn count(text: &str) -> usize {
@@ -133,6 +161,15 @@ impl Context for MockContext {
             self.memory.pop_front();
         }
         Ok(())
+    }
+
+    fn save(&self, note: &Value, to: &mut dyn io::Write) -> Result<(), ModelError> {
+        let saved = Saved {
+            window: self.window.iter().map(|(id, text)| (*id, text.to_string())).collect(),
+            memory: self.memory.iter().map(ToString::to_string).collect(),
+            note: note.clone(),
+        };
+        serde_json::to_writer(to, &saved).map_err(|e| ModelError::Backend(e.to_string()))
     }
 
     fn forget(&mut self, texts: usize) {

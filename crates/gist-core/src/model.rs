@@ -4,7 +4,10 @@
 //! is only ever appended to. Questions and chapter texts run on a fork of the context, so the live one stays
 //! bit-identical whatever is asked.
 
+use std::io;
 use std::ops::Range;
+
+use serde_json::Value;
 
 use crate::picture::{Gate, Pair, Seen};
 use crate::token_log::Logged;
@@ -90,7 +93,7 @@ pub struct Request {
     /// The question in plain words; the model puts it into its own chat template.
     pub prompt: String,
     /// JSON schema that constrains the answer; `None` for free text.
-    pub schema: Option<serde_json::Value>,
+    pub schema: Option<Value>,
     /// Token budget of the answer.
     pub max_tokens: usize,
     /// 0 is greedy.
@@ -142,6 +145,18 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// When the sizes do not fit the model or memory.
     fn open(&self, config: ContextConfig) -> Result<Box<dyn Context>, ModelError>;
+    /// Opens a context that [`Context::save`] wrote, with the sizes it had, and returns the note that was saved with it.
+    ///
+    /// # Errors
+    /// When it is no such context, of another model or version, or damaged.
+    fn restore(
+        &self,
+        from: &mut dyn io::Read,
+        config: ContextConfig,
+    ) -> Result<(Box<dyn Context>, Value), ModelError> {
+        let _ = (from, config);
+        Err(ModelError::Backend("this model cannot take up a saved context".into()))
+    }
 }
 
 /// One stream's rolling context.
@@ -187,6 +202,14 @@ pub trait Context: Send {
     fn reset(&mut self);
     /// How full it is.
     fn usage(&self) -> Usage;
+    /// Writes all that is encoded, and `note` with it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save(&self, note: &Value, to: &mut dyn io::Write) -> Result<(), ModelError> {
+        let _ = (note, to);
+        Err(ModelError::Backend("this model cannot save its context".into()))
+    }
     /// What entered and left since the last call, when [`ContextConfig::token_log`] is set.
     fn take_log(&mut self) -> Vec<Logged> {
         Vec::new()

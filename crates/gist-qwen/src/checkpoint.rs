@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gist_core::model::Dialect;
+use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Hub, VisionTokens, json, read_mmproj};
 use crate::error::LoadError;
@@ -152,6 +153,26 @@ impl Checkpoint {
             None => None,
         };
         self
+    }
+
+    /// Tells a model from others, and from itself in another type: a hash of the shape and of a sample of the weights.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn fingerprint(&self) -> Result<String, LoadError> {
+        let mut hash = Sha256::new();
+        hash.update(format!("{:?} {:?}", self.config, self.vision));
+        let mut infos = self.text.infos();
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
+        infos.iter().for_each(|info| hash.update(format!("{info:?}")));
+        // What fine-tuning leaves alone least: projections of the first and last layer.
+        let last = self.config.layers.saturating_sub(1);
+        for name in
+            [format!("blk.0.attn_q.weight"), format!("blk.{last}.attn_v.weight"), "output_norm.weight".into()]
+        {
+            hash.update(self.text.read(&name)?.bytes);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Bytes all tensors take once they are loaded.

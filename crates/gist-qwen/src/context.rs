@@ -37,6 +37,15 @@ impl Model for QwenModel {
     fn open(&self, config: ContextConfig) -> Result<Box<dyn Context>, ModelError> {
         Ok(Box::new(self.open_context(config)?))
     }
+
+    fn restore(
+        &self,
+        from: &mut dyn std::io::Read,
+        config: ContextConfig,
+    ) -> Result<(Box<dyn Context>, serde_json::Value), ModelError> {
+        let (context, note) = self.restore_context(from, &config)?;
+        Ok((Box::new(context), note))
+    }
 }
 
 impl QwenModel {
@@ -148,6 +157,27 @@ impl QwenContext {
     }
 }
 
+impl QwenModel {
+    /// As [`Model::restore`], with the type kept.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore_context(
+        &self,
+        from: &mut dyn std::io::Read,
+        config: &ContextConfig,
+    ) -> Result<(QwenContext, serde_json::Value), ModelError> {
+        let engine = self.engine.clone();
+        let layout = Layout::of(engine.decoder.config(), engine.kv_type);
+        let (rolling, note) = RollingContext::restore(&engine.fingerprint, layout, self.max_context(), from)?;
+        let mut rolling = rolling;
+        if config.token_log {
+            rolling.keep_log(&*engine, &Sequence::default());
+        }
+        Ok((QwenContext { engine, rolling, sight: Sight::new(config.max_pixels) }, note))
+    }
+}
+
 impl Context for QwenContext {
     fn append(&mut self, text: &str) -> Result<SegmentId, ModelError> {
         let tokens = self.engine.tokenizer.encode(text);
@@ -209,6 +239,11 @@ impl Context for QwenContext {
     fn usage(&self) -> Usage {
         let pairs = self.sight.pairs;
         Usage { pairs_encoded: pairs.encoded, pairs_known: pairs.known, ..self.rolling.usage() }
+    }
+
+    fn save(&self, note: &serde_json::Value, to: &mut dyn std::io::Write) -> Result<(), ModelError> {
+        let saved = self.rolling.save(&self.engine.fingerprint, note, to);
+        saved.map_err(|e| ModelError::Backend(format!("the context cannot be saved: {e}")))
     }
 
     fn take_log(&mut self) -> Vec<Logged> {

@@ -13,7 +13,7 @@
 //! * `features`: encoded pairs on disk
 //! * [`parity`]: the product against the reference implementation
 //! * `sight`: from pairs of pictures to segments
-//! * `rolling`: segments, eviction, forks
+//! * `rolling`: segments, eviction, forks; `saved`: to a file and back
 //! * `sequence`: tokens, their positions, and rows of pictures among them
 //! * [`kv`]: pages of keys and values
 //! * `attention`, [`rope`], `decoder`, `experts`, `math`, `product`: the arithmetic
@@ -51,6 +51,7 @@ mod reference;
 mod rolling;
 pub mod rope;
 mod sampling;
+mod saved;
 mod sequence;
 mod sight;
 #[cfg(test)]

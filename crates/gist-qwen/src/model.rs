@@ -73,6 +73,8 @@ pub(crate) struct Engine {
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) grammars: ParserFactory,
     pub(crate) kv_type: KvType,
+    /// Tells this model from others, see [`Checkpoint::fingerprint`].
+    pub(crate) fingerprint: String,
     /// Tokens of free text and of its end.
     pub(crate) text_tokens: SimpleVob,
     /// All plain ways to begin an answer with yes, and with no.
@@ -170,6 +172,7 @@ impl QwenModel {
         let invalid = |what: String| LoadError::Invalid { path: path.into(), what };
         let tokenizer =
             Arc::new(checkpoint.tokenizer.take().ok_or_else(|| invalid("it has no tokenizer.json".into()))?);
+        let fingerprint = checkpoint.fingerprint()?;
         let mut builder =
             ThreadPoolBuilder::new().num_threads(options.threads).thread_name(|i| format!("gist-qwen-{i}"));
         if let Some(start) = options.thread_start {
@@ -208,6 +211,7 @@ impl QwenModel {
                 tokenizer,
                 grammars,
                 kv_type: options.kv_type,
+                fingerprint,
                 text_tokens,
                 verdicts,
                 eyes,

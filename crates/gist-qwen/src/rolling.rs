@@ -28,18 +28,18 @@ pub(crate) trait Encode {
 /// What a stream has encoded and where its segments lie.
 #[derive(Debug)]
 pub(crate) struct RollingContext {
-    cache: Cache,
-    pool: Pool,
-    capacity: usize,
-    memory_length: usize,
+    pub(super) cache: Cache,
+    pub(super) pool: Pool,
+    pub(super) capacity: usize,
+    pub(super) memory_length: usize,
     /// Lengths of the window segments in tokens, oldest first; the newest has id `next_id - 1`.
-    window: VecDeque<usize>,
-    memory: VecDeque<usize>,
-    next_id: SegmentId,
-    appended: u64,
-    evicted: u64,
+    pub(super) window: VecDeque<usize>,
+    pub(super) memory: VecDeque<usize>,
+    pub(super) next_id: SegmentId,
+    pub(super) appended: u64,
+    pub(super) evicted: u64,
     /// `None` when nobody wants to know.
-    log: Option<Vec<Logged>>,
+    pub(super) log: Option<Vec<Logged>>,
 }
 
 impl RollingContext {

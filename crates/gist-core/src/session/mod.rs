@@ -5,6 +5,7 @@
 //! step at a time.
 
 mod chapter;
+mod saved;
 mod sight;
 mod writer;
 
@@ -90,7 +91,11 @@ impl Session {
             },
             ..context
         })?;
-        Ok(Self {
+        Ok(Self::around(model, identity, config, context))
+    }
+
+    fn around(model: Arc<dyn Model>, identity: Identity, config: Config, context: Box<dyn Context>) -> Self {
+        Self {
             next_index: identity.first_index,
             model,
             context,
@@ -111,7 +116,7 @@ impl Session {
             turnovers: 0,
             errors: 0,
             last_error: None,
-        })
+        }
     }
 
     /// Takes new settings; they hold for the next decision and the next text.

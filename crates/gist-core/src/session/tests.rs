@@ -272,3 +272,42 @@ fn old_chapters_are_merged_before_the_memory_is_full_and_are_still_found() {
     let answer = s.answers().next().unwrap();
     assert_eq!(answer.statements[0].sources[0].0, 0.0, "{answer:?}");
 }
+
+#[test]
+fn a_saved_session_answers_and_goes_on() {
+    let mut s = session(Script::default());
+    say(&mut s, 1, 5, "Nodes find each other by asking seeds");
+    s.split_now(6 * SECOND, None);
+    say(&mut s, 7, 9, "Blocks are then fetched in parallel");
+    while s.work(0) {}
+    s.events().for_each(drop);
+    let mut saved = Vec::new();
+    s.save(&mut saved).unwrap();
+
+    let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    let again = |from: &[u8]| {
+        let model = Arc::new(Mock::new(Script::default()));
+        Session::restore(model, Identity::default(), Config::default(), context.clone(), &mut &*from)
+    };
+    let mut restored = again(&saved).unwrap();
+    for session in [&mut s, &mut restored] {
+        session.ask("What was fetched?", Some(Span::new(7 * SECOND, 8 * SECOND)));
+        session.ask("Who finds whom?", None);
+        while session.work(0) {}
+    }
+    let [a, b] = [&mut s, &mut restored].map(|session| session.answers().collect::<Vec<_>>());
+    assert_eq!(a, b);
+    assert_eq!(a[0].statements[0].sources, [(7.0, 9.0)]);
+    assert_eq!(a[1].statements[0].sources, [(0.0, 6.0), (1.0, 5.0)], "a chapter of the memory, and a line");
+
+    // The chapter that was open begins anew, and ids go on.
+    say(&mut restored, 10, 12, "Then they are checked");
+    restored.finish(20 * SECOND);
+    let closed = drain(&mut restored).into_iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert_eq!((closed.id.as_str(), closed.index), ("0123456789-1", 1));
+    assert!(closed.title.contains("Then they are"), "{}", closed.title);
+
+    assert!(again(b"{}").is_err());
+    let changed = String::from_utf8(saved).unwrap().replace("\"memory\":[{", "\"memory\":[{\"x\":1},{");
+    assert!(again(changed.as_bytes()).is_err());
+}

@@ -51,6 +51,15 @@ impl Cache {
         Self { regions: [region(), region(), region()], sinks }
     }
 
+    /// Of regions that were saved.
+    pub(crate) fn restored(regions: [Region; 3], sinks: SinkPositions) -> Self {
+        Self { regions, sinks }
+    }
+
+    pub(crate) fn regions(&self) -> &[Region; 3] {
+        &self.regions
+    }
+
     pub(crate) fn region(&self, target: Target) -> &Region {
         &self.regions[target as usize]
     }

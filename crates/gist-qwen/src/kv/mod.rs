@@ -8,6 +8,7 @@
 //!
 //! * `layout`: how large what is and where it lies
 //! * `panel`: the order of numbers the kernels read, and packing
+//! * `saved`: to a file and back
 //! * `pool`, `page`, `region`, `cache`: buffers, 64 tokens, a run of tokens, all of a stream
 
 mod cache;
@@ -17,6 +18,7 @@ mod panel;
 mod pool;
 mod region;
 pub(crate) mod rotation;
+mod saved;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,7 @@ pub(crate) use page::Page;
 pub(crate) use panel::{Half, VALUE_BLOCK};
 pub use pool::Pool;
 pub(crate) use region::Region;
+pub(crate) use saved::Saved;
 
 /// Tokens in a page.
 pub const PAGE: usize = 64;

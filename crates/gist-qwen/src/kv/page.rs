@@ -17,6 +17,21 @@ impl Page {
         Self::of(pool, pool.layout().kv_type.open())
     }
 
+    /// A full page whose bytes are still to come.
+    pub(super) fn full(pool: &Pool) -> Self {
+        Self::of(pool, pool.layout().kv_type)
+    }
+
+    /// As they lie in memory.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// To be filled by somebody who knows their order.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
     fn of(pool: &Pool, kv_type: KvType) -> Self {
         Self { kv_type, buffer: pool.take(kv_type), pool: pool.clone() }
     }

@@ -10,12 +10,12 @@ use super::{KvType, PAGE, Page, Part, Pool};
 #[derive(Clone, Debug)]
 pub(crate) struct Region {
     pool: Pool,
-    pages: VecDeque<Arc<Page>>,
-    rows: Range<usize>,
+    pub(super) pages: VecDeque<Arc<Page>>,
+    pub(super) rows: Range<usize>,
     /// Position in time of each token held. Many tokens of a picture share one.
-    times: VecDeque<i64>,
+    pub(super) times: VecDeque<i64>,
     /// Position of the next token on this region's axis; explicit, since rows come and go.
-    next: i64,
+    pub(super) next: i64,
 }
 
 impl Region {

@@ -121,7 +121,7 @@ fn a_context_that_does_not_fit_is_refused_with_one_that_does() {
     std::fs::write(file.path(), tiny::gguf(&tiny::metadata())).unwrap();
     let options = LoadOptions { context_length: usize::MAX >> 24, ..LoadOptions::default() };
     let error = QwenModel::load(file.path(), options).err().unwrap();
-    let LoadError::Memory(table) = error else { panic!("{error}") };
+    let LoadError::Memory(table) = &error else { panic!("{error}") };
     let fits = table.longest().unwrap();
     assert!(error.to_string().contains(&format!("a context-length of {fits} would fit")), "{error}");
 }

@@ -4,4 +4,5 @@ mod hostile;
 mod oracle;
 mod pairs;
 mod rolling;
+mod saved;
 mod tiny;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Context, ModelError, Request, View};
 use crate::prompt::question::{merge, merge_schema, merged};
@@ -13,7 +13,7 @@ const MERGE_TOKENS: usize = 400;
 const SPARE: f64 = 0.2;
 
 /// A text of the memory: of one chapter, or of several, by their numbers from 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::session) struct Held {
     pub(in crate::session) first: u64,
     pub(in crate::session) last: u64,
@@ -45,6 +45,11 @@ struct Text {
 }
 
 impl Memory {
+    /// What a saved context remembers.
+    pub(super) fn of(held: Vec<Held>) -> Self {
+        Self { held: held.into(), ..Self::default() }
+    }
+
     /// Has a text remembered.
     ///
     /// # Errors

@@ -77,7 +77,17 @@ impl Writer {
         self.jobs.insert(first, Job::Question(question));
     }
 
-    #[cfg(test)]
+    /// That of the last chapter with a text.
+    pub(super) fn language(&self) -> Option<&str> {
+        self.language.as_deref()
+    }
+
+    /// Takes up what a saved context remembers.
+    pub(super) fn take_up(&mut self, memory: Vec<Held>, language: Option<String>) {
+        self.memory = Memory::of(memory);
+        self.language = language;
+    }
+
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
