@@ -1,11 +1,15 @@
 //! `streamgist bench`: how fast this machine is.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
-use gist_qwen::bench::{self, BenchType};
+use gist_qwen::bench::{self, ATTENTION_SHAPES, BenchType};
+use gist_qwen::{KvType, LoadOptions, QwenModel};
+use serde_json::json;
 
 use super::exit::Class;
 
-/// Measures how fast this machine computes the released Qwen3-VL-2B shape, with random weights
+/// Measures how fast this machine computes the shapes of released models, and what packed keys and values cost
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
@@ -35,6 +39,69 @@ enum Command {
         #[arg(long, default_value_t = 512, value_name = "N")]
         tokens: usize,
     },
+    /// Attention alone, one layer: share of the memory's read bandwidth for a token, of a large f32 product for 64
+    Attention {
+        /// How keys and values are stored
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kv::F16, Kv::Q8, Kv::Q4])]
+        kv_type: Vec<Kv>,
+        /// Tokens that are seen
+        #[arg(long, value_delimiter = ',', default_values_t = [4096, 32_768, 262_144], value_name = "N")]
+        depth: Vec<usize>,
+        /// Of which the median is told
+        #[arg(long, default_value_t = 7, value_name = "N")]
+        runs: usize,
+        /// An object a line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Packed keys and values: by how much they change the perplexity of text, compared with f16 token by token
+    KvError {
+        /// Sessions as for `streamgist eval`
+        #[arg(long, value_name = "JSONL")]
+        data: PathBuf,
+        /// A model as listed by `streamgist model list`
+        #[arg(long, default_value = "qwen2.5-coder-1.5b")]
+        model: String,
+        /// Tokens read of each session; those of fewer are left out
+        #[arg(long, default_value_t = 8192, value_name = "N")]
+        window: usize,
+        /// Sessions read at most
+        #[arg(long, default_value_t = 4, value_name = "N")]
+        limit: usize,
+        /// How keys and values are stored
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kv::F16, Kv::Q8, Kv::Q4])]
+        kv_type: Vec<Kv>,
+        /// An object a line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kv {
+    F16,
+    Q8,
+    Q4,
+}
+
+impl From<Kv> for KvType {
+    fn from(kv_type: Kv) -> Self {
+        match kv_type {
+            Kv::F16 => Self::F16,
+            Kv::Q8 => Self::Q8,
+            Kv::Q4 => Self::Q4,
+        }
+    }
+}
+
+impl std::fmt::Display for Kv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::F16 => "f16",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -58,8 +125,8 @@ impl From<Type> for BenchType {
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let failed = |e: gist_qwen::LoadError| Class::Model.failure(e.to_string());
-    match args.command {
-        Command::Vision { r#type, width, height } => {
+    match &args.command {
+        &Command::Vision { r#type, width, height } => {
             if width == 0 || height == 0 || width % 32 != 0 || height % 32 != 0 {
                 return Err(Class::Usage.failure("width and height have to be multiples of 32"));
             }
@@ -76,7 +143,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 type = r#type,
             );
         }
-        Command::Prefill { r#type, tokens } => {
+        &Command::Prefill { r#type, tokens } => {
             if tokens == 0 {
                 return Err(Class::Usage.failure("there have to be tokens to read"));
             }
@@ -90,6 +157,78 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 type = r#type,
             );
         }
+        Command::Attention { kv_type, depth, runs, json } => {
+            if depth.iter().any(|n| *n < 64) || *runs == 0 {
+                return Err(Class::Usage.failure("a depth has at least 64 tokens, and there has to be a run"));
+            }
+            attention(kv_type, depth, *runs, *json);
+        }
+        Command::KvError { data, model, window, limit, kv_type, json } => {
+            let sessions = crate::eval::data::read(data, None)?;
+            let texts = sessions.iter().map(|s| s.lines.iter().map(|l| format!("{}\n", l.text)).collect());
+            // No token is longer than 16 letters for long: what is shorter need not be read to be left out.
+            let texts: Vec<String> =
+                texts.filter(|text: &String| text.len() > 4 * window).take(*limit).collect();
+            if texts.is_empty() || *window < 2 {
+                return Err(Class::Input.failure(format!("no session has a window of {window} tokens")));
+            }
+            kv_error(model, &texts, *window, kv_type, *json)?;
+        }
+    }
+    Ok(())
+}
+
+fn attention(kv_types: &[Kv], depths: &[usize], runs: usize, json: bool) {
+    if !json {
+        println!(
+            "| shape | depth | KV | one token, ms | GB/s | of reading | 64 tokens, ms | GFLOP/s | of a product |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|");
+    }
+    for (shape, depth) in
+        ATTENTION_SHAPES.iter().flat_map(|shape| depths.iter().map(move |depth| (shape, *depth)))
+    {
+        for kv_type in kv_types {
+            let speed = bench::attention(*shape, (*kv_type).into(), depth, runs);
+            if json {
+                println!("{}", json!({ "kv_type": kv_type.to_string(), "speed": speed }));
+                continue;
+            }
+            println!(
+                "| {} | {depth} | {kv_type} | {:.3} | {:.1} | {:.0} % | {:.1} | {:.1} | {:.0} % |",
+                shape.model,
+                speed.decode_ms,
+                speed.decode_gb_per_second,
+                100.0 * speed.decode_gb_per_second / speed.read_gb_per_second,
+                speed.chunk_ms,
+                speed.chunk_gflops,
+                100.0 * speed.chunk_gflops / speed.product_gflops,
+            );
+        }
+    }
+}
+
+fn kv_error(model: &str, texts: &[String], window: usize, kv_types: &[Kv], json: bool) -> anyhow::Result<()> {
+    let path = gist_models::locate(model)?;
+    eprintln!("loading {}", path.display());
+    let options = LoadOptions { context_length: window, ..LoadOptions::default() };
+    let loaded = QwenModel::load(&path, options).map_err(|e| Class::Model.failure(e.to_string()))?;
+    let types: Vec<KvType> = kv_types.iter().map(|kv_type| (*kv_type).into()).collect();
+    let errors = bench::kv_error(&loaded, texts, window, &types, &mut || eprint!("."));
+    eprintln!();
+    if !json {
+        println!("| {model}, {window} tokens of {} sessions | bits | perplexity | change |", texts.len());
+        println!("|---|---|---|---|");
+    }
+    for (kv_type, error) in kv_types.iter().zip(errors) {
+        if json {
+            println!("{}", json!({ "kv_type": kv_type.to_string(), "error": error }));
+            continue;
+        }
+        println!(
+            "| {kv_type} | {:.2} | {:.4} | {:+.3} % ± {:.3} |",
+            error.bits, error.perplexity, error.change, error.standard_error
+        );
     }
     Ok(())
 }

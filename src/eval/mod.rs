@@ -5,7 +5,7 @@
 //! * [`watch`]: a session played through the detector, or through the whole session with the model
 //! * [`report`]: the figures for a data set
 
-mod data;
+pub(crate) mod data;
 mod metrics;
 mod report;
 mod watch;

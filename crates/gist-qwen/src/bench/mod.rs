@@ -1,5 +1,11 @@
-//! Speed of the released 2B shape with random weights: the weights themselves cannot be had everywhere, and speed does
-//! not depend on them.
+//! Speed of released shapes with random numbers (weights cannot be had everywhere, and speed does not depend on them),
+//! and what packed keys and values cost in quality.
+
+mod attention;
+mod kv_error;
+
+pub use attention::{ATTENTION_SHAPES, AttentionShape, AttentionSpeed, attention};
+pub use kv_error::{KvError, kv_error};
 
 use std::time::Instant;
 

@@ -1,5 +1,7 @@
 //! Keys (rotated to their positions) and values of 64 tokens in all layers.
 
+use rayon::prelude::*;
+
 use super::panel::{self, Half};
 use super::rotation;
 use super::{KvType, PAGE, Part, Pool};
@@ -80,27 +82,24 @@ impl Page {
         self.converted(self.pool.layout().kv_type.open())
     }
 
+    /// Each tile on its own, on all threads.
     fn converted(&self, kv_type: KvType) -> Self {
         let mut page = Self::of(&self.pool, kv_type);
         let layout = self.pool.layout();
-        let mut rows = vec![0.0; PAGE * layout.head_dim];
-        for (layer, head) in (0..layout.layers).flat_map(|l| (0..layout.kv_heads).map(move |h| (l, h))) {
-            for part in [Part::Key, Part::Value] {
+        let tiles =
+            page.buffer.par_chunks_exact_mut(layout.bytes(kv_type) / (layout.layers * layout.kv_heads));
+        tiles.enumerate().for_each_init(Vec::new, |rows, (i, tile)| {
+            rows.resize(PAGE * layout.head_dim, 0.0);
+            let (layer, head) = (i / layout.kv_heads, i % layout.kv_heads);
+            let (keys, values) = tile.split_at_mut(layout.numbers(kv_type, Part::Key).bytes());
+            for (part, bytes) in [(Part::Key, keys), (Part::Value, values)] {
                 let half = self.half(layer, part, head);
                 for (row, x) in rows.chunks_exact_mut(layout.head_dim).enumerate() {
                     x.iter_mut().enumerate().for_each(|(channel, x)| *x = half.get(row, channel));
                 }
-                let numbers = layout.numbers(kv_type, part);
-                let bytes = &mut page.buffer[layout.range(kv_type, layer, part, head)];
-                if page.kv_type == kv_type.open() {
-                    for (row, x) in rows.chunks_exact(layout.head_dim).enumerate() {
-                        x.iter().enumerate().for_each(|(c, x)| panel::set(numbers, bytes, row, c, *x));
-                    }
-                } else {
-                    panel::pack(numbers, bytes, &rows, layout.head_dim);
-                }
+                panel::store(layout.numbers(kv_type, part), bytes, rows, layout.head_dim);
             }
-        }
+        });
         page
     }
 }

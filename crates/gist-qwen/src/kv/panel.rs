@@ -142,9 +142,15 @@ pub(super) fn set(numbers: Numbers, bytes: &mut [u8], token: usize, channel: usi
     }
 }
 
-/// Packs 64 tokens, `[64, head_dim]`, into codes and scales.
-pub(super) fn pack(numbers: Numbers, bytes: &mut [u8], x: &[f32], head_dim: usize) {
+/// Stores 64 tokens, `[64, head_dim]`, as floats or as codes and scales.
+pub(super) fn store(numbers: Numbers, bytes: &mut [u8], x: &[f32], head_dim: usize) {
     bytes.fill(0);
+    if matches!(numbers.kv_type, KvType::F32 | KvType::F16) {
+        for (i, x) in x.iter().enumerate() {
+            set(numbers, bytes, i / head_dim, i % head_dim, *x);
+        }
+        return;
+    }
     match numbers.part {
         Part::Key => (0..head_dim).for_each(|channel| pack_channel(numbers, bytes, x, head_dim, channel)),
         Part::Value => {
