@@ -54,6 +54,39 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// A context at a depth: milliseconds a segment, tokens a second, bytes; the depth is reached by copies of a page
+    Context {
+        /// A model as listed by `streamgist model list`, a GGUF file or a folder
+        #[arg(long, value_name = "MODEL")]
+        model: String,
+        /// The vision part of a model in GGUF files, loaded with it
+        #[arg(long, value_name = "FILE")]
+        mmproj: Option<PathBuf>,
+        /// Tokens of a segment
+        #[arg(long, default_value_t = 128, value_name = "N")]
+        tokens: usize,
+        /// Tokens held
+        #[arg(long, value_delimiter = ',', default_values_t = [0, 4096, 32_768], value_name = "N")]
+        depth: Vec<usize>,
+        /// How they are stored
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kv::Q8])]
+        kv_type: Vec<Kv>,
+        /// Of which the median is told
+        #[arg(long, default_value_t = 3, value_name = "N")]
+        runs: usize,
+        /// An object a line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hours of stream through a small random model: whether the next segment costs the same at the end
+    Stream {
+        /// Of stream, with a segment a second
+        #[arg(long, default_value_t = 10.0, value_name = "HOURS")]
+        hours: f64,
+        /// A JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Packed keys and values: by how much they change the perplexity of text, compared with f16 token by token
     KvError {
         /// Sessions as for `streamgist eval`
@@ -163,6 +196,15 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             }
             attention(kv_type, depth, *runs, *json);
         }
+        Command::Context { model, mmproj, tokens, depth, kv_type, runs, json } => {
+            if *tokens == 0 || *runs == 0 {
+                return Err(Class::Usage.failure("there have to be tokens, and a run"));
+            }
+            for kv_type in kv_type {
+                context(model, mmproj.clone(), (*kv_type).into(), depth, (*tokens, *runs), *json)?;
+            }
+        }
+        Command::Stream { hours, json } => stream(*hours, *json)?,
         Command::KvError { data, model, window, limit, kv_type, json } => {
             let sessions = crate::eval::data::read(data, None)?;
             let texts = sessions.iter().map(|s| s.lines.iter().map(|l| format!("{}\n", l.text)).collect());
@@ -206,6 +248,82 @@ fn attention(kv_types: &[Kv], depths: &[usize], runs: usize, json: bool) {
             );
         }
     }
+}
+
+fn context(
+    model: &str,
+    mmproj: Option<PathBuf>,
+    kv_type: KvType,
+    depths: &[usize],
+    (tokens, runs): (usize, usize),
+    json: bool,
+) -> anyhow::Result<()> {
+    let path = gist_models::locate(model)?;
+    let options = LoadOptions {
+        kv_type,
+        mmproj,
+        context_length: depths.iter().copied().max().unwrap_or(0).max(1),
+        plan: Some(&mut |plan| eprintln!("loading {model}: {plan}")),
+        ..LoadOptions::default()
+    };
+    let loaded = QwenModel::load(&path, options).map_err(|e| Class::Model.failure(e.to_string()))?;
+    if !json {
+        println!(
+            "| depth | KV | a segment of {tokens}, ms | read, tokens/s | written, tokens/s | KV, MiB | RSS, MiB | planned |"
+        );
+        println!("|---|---|---|---|---|---|---|---|");
+    }
+    for depth in depths {
+        let speed = bench::context(&loaded, *depth, tokens, runs);
+        let speed = speed.map_err(|e| Class::Usage.failure(e.to_string()))?;
+        if json {
+            println!("{}", serde_json::to_string(&speed)?);
+            continue;
+        }
+        println!(
+            "| {depth} | {kv_type} | {:.1} | {:.1} | {:.2} | {} | {} | {} |",
+            speed.segment_ms,
+            speed.prefill_tps,
+            speed.decode_tps,
+            speed.kv_bytes >> 20,
+            speed.rss_bytes >> 20,
+            speed.plan_bytes >> 20,
+        );
+    }
+    Ok(())
+}
+
+fn stream(hours: f64, json: bool) -> anyhow::Result<()> {
+    if !(0.0..=1000.0).contains(&hours) {
+        return Err(Class::Usage.failure("hours are between 0 and 1000"));
+    }
+    let bar = indicatif::ProgressBar::new(1000);
+    let report =
+        bench::stream((hours * 3600.0) as usize, &mut |share| bar.set_position((share * 1e3) as u64));
+    bar.finish_and_clear();
+    let report = report.map_err(|e| Class::Other.failure(e.to_string()))?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    println!(
+        "{} segments of {} tokens through {} layers of {} ({} heads, {} of keys and values), a window of {} tokens in {}",
+        report.segments,
+        report.segment_tokens,
+        report.layers,
+        report.hidden,
+        report.heads,
+        report.kv_heads,
+        report.window,
+        report.kv_type,
+    );
+    println!(
+        "a segment: {:.2} ms when the window had filled, {:.2} ms at the end, {:.3} times as long",
+        report.segment_ms_full, report.segment_ms_end, report.ratio
+    );
+    println!("resident: {} MiB, then {} MiB", report.rss_full >> 20, report.rss_end >> 20);
+    println!("counted: {:?}, then {:?}", report.work_full, report.work_end);
+    Ok(())
 }
 
 fn kv_error(model: &str, texts: &[String], window: usize, kv_types: &[Kv], json: bool) -> anyhow::Result<()> {

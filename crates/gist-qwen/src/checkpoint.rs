@@ -168,7 +168,7 @@ impl Checkpoint {
         // What fine-tuning leaves alone least: projections of the first and last layer.
         let last = self.config.layers.saturating_sub(1);
         for name in
-            [format!("blk.0.attn_q.weight"), format!("blk.{last}.attn_v.weight"), "output_norm.weight".into()]
+            ["blk.0.attn_q.weight".into(), format!("blk.{last}.attn_v.weight"), "output_norm.weight".into()]
         {
             hash.update(self.text.read(&name)?.bytes);
         }

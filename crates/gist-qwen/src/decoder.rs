@@ -186,6 +186,7 @@ impl Decoder {
             tap("text.rope_cos", cos);
             tap("text.rope_sin", sin);
         }
+        let mut work = cache.work;
         let shifts: Vec<i64> = cache.sections(target).iter().map(|s| s.shift).collect();
         // A region moved on by `shift` is seen from `shift` positions further back.
         let shifted: Vec<_> = shifts.iter().map(|s| (*s != 0).then(|| self.rope.shifted(&own, -s))).collect();
@@ -202,6 +203,7 @@ impl Decoder {
                 math::rms_norm_in_place(key, norm, rms_eps);
             }
             own.apply(key, kv_heads, head_dim);
+            work.rotated += (rows * kv_heads) as u64;
             want.tell(|| format!("kv.layer{i}.k"), key);
             want.tell(|| format!("kv.layer{i}.v"), value);
             cache.region_mut(target).write(i, Part::Key, key);
@@ -224,7 +226,10 @@ impl Decoder {
             let rotated: Vec<&[f32]> = scratch.rotated[..shifts.len()].iter().map(Vec::as_slice).collect();
             let attended = resize(&mut scratch.attended, rows * heads * head_dim);
             let queries = Queries { rotated: &rotated, rows, heads, kv_heads, head_dim };
-            attend(i, &cache.sections(target), queries, &mut scratch.partials, attended);
+            let sections = cache.sections(target);
+            sections.iter().for_each(|section| work.read(section, rows));
+            work.rotated += (rows * heads * sections.len()) as u64;
+            attend(i, &sections, queries, &mut scratch.partials, attended);
             let projected = resize(&mut scratch.projected, rows * hidden);
             layer.output.forward(attended, rows, projected);
             math::add(&mut x, projected);
@@ -247,6 +252,7 @@ impl Decoder {
         self.finish(&x, rows, scratch, want);
         let times = chunk.positions(first).map(|p| p[0]);
         cache.region_mut(target).commit(times, first + chunk.advance());
+        cache.work = work;
     }
 
     /// The rows the first layer gets, `[rows, hidden]`: embeddings, and what the vision tower made of pictures.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use gist_core::model::{ModelError, SegmentId, Usage, View};
 use gist_core::token_log::Logged;
 
-use crate::kv::{Cache, Layout, PAGE, Pool, SinkPositions, Target};
+use crate::kv::{Cache, Layout, PAGE, Pool, SinkPositions, Target, Work};
 use crate::sequence::Sequence;
 
 /// Tokens beyond the context length that are kept free for questions and answers on forks.
@@ -131,6 +131,25 @@ impl RollingContext {
         self.memory.push_back(tokens.len());
         self.note(|| Logged::Remembered { tokens: tokens.len(), dropped, text: model.spell(tokens) });
         Ok(())
+    }
+
+    /// Fills the window to the brim with copies of one segment of a page: for benches of a depth that it would take
+    /// hours to reach.
+    pub(crate) fn fill(&mut self, model: &impl Encode, segment: &Sequence) -> Result<(), ModelError> {
+        self.reset();
+        assert_eq!(segment.len(), PAGE, "a segment of a page");
+        self.append(model, segment)?;
+        let segments = (self.capacity - self.tokens()) / PAGE;
+        self.cache.region_mut(Target::Window).repeat(segments * PAGE);
+        self.window.extend(std::iter::repeat_n(PAGE, segments));
+        self.next_id += segments as u64;
+        self.appended += (segments * PAGE) as u64;
+        Ok(())
+    }
+
+    /// What encoding has cost so far.
+    pub(crate) fn work(&self) -> Work {
+        self.cache.work
     }
 
     /// Lets the oldest texts of the memory go.

@@ -2,10 +2,14 @@
 //! and what packed keys and values cost in quality.
 
 mod attention;
+mod context;
 mod kv_error;
+mod stream;
 
 pub use attention::{ATTENTION_SHAPES, AttentionShape, AttentionSpeed, attention};
+pub use context::{ContextSpeed, context};
 pub use kv_error::{KvError, kv_error};
+pub use stream::{StreamReport, stream};
 
 use std::time::Instant;
 
@@ -165,6 +169,14 @@ pub fn prefill(kind: BenchType, tokens: usize) -> Result<PrefillSpeed, LoadError
         decode_tokens_per_second: 16.0 / median(decodes),
         weights: decoder.bytes(),
     })
+}
+
+/// Resident memory of this process in bytes; 0 where the system does not tell.
+pub fn rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }
 
 fn seconds(f: impl FnOnce()) -> f64 {

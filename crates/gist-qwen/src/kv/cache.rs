@@ -20,11 +20,23 @@ pub enum SinkPositions {
     Keep,
 }
 
+/// What encoding has cost so far, in numbers that do not depend on the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Work {
+    /// Pages that were read, once for each layer.
+    pub pages: u64,
+    /// Bytes of keys and values in them.
+    pub bytes: u64,
+    /// Heads of queries and keys that were rotated.
+    pub rotated: u64,
+}
+
 /// All that is encoded of one stream, or of a fork of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     regions: [Region; 3],
     sinks: SinkPositions,
+    pub(crate) work: Work,
 }
 
 /// A region as new tokens see it.
@@ -35,6 +47,17 @@ pub(crate) struct Section<'a> {
     pub(crate) shift: i64,
     /// The new tokens are in this region and see each other causally.
     pub(crate) last: bool,
+}
+
+impl Work {
+    /// Counts what one layer reads of a section for `rows` new tokens.
+    pub(crate) fn read(&mut self, section: &Section<'_>, rows: usize) {
+        let visible = section.visible(rows - 1);
+        for index in 0..section.region.pages(visible) {
+            self.pages += 1;
+            self.bytes += section.region.page(index, visible).0.layer_bytes();
+        }
+    }
 }
 
 impl Section<'_> {
@@ -48,12 +71,12 @@ impl Section<'_> {
 impl Cache {
     pub(crate) fn new(pool: &Pool, sinks: SinkPositions) -> Self {
         let region = || Region::new(pool.clone(), 0);
-        Self { regions: [region(), region(), region()], sinks }
+        Self { regions: [region(), region(), region()], sinks, work: Work::default() }
     }
 
     /// Of regions that were saved.
     pub(crate) fn restored(regions: [Region; 3], sinks: SinkPositions) -> Self {
-        Self { regions, sinks }
+        Self { regions, sinks, work: Work::default() }
     }
 
     pub(crate) fn regions(&self) -> &[Region; 3] {

@@ -22,8 +22,8 @@ mod saved;
 #[cfg(test)]
 mod tests;
 
-pub use cache::SinkPositions;
 pub(crate) use cache::{Cache, Section, Target};
+pub use cache::{SinkPositions, Work};
 pub(crate) use layout::Part;
 pub use layout::{KvType, Layout};
 pub(crate) use page::Page;

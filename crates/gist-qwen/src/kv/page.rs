@@ -24,6 +24,11 @@ impl Page {
         Self::of(pool, pool.layout().kv_type)
     }
 
+    /// Bytes of one layer.
+    pub(super) fn layer_bytes(&self) -> u64 {
+        (self.buffer.len() / self.pool.layout().layers) as u64
+    }
+
     /// As they lie in memory.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer

@@ -108,6 +108,21 @@ impl Region {
         }
     }
 
+    /// Adds pages that hold what the first one holds, as many as `n` tokens fill: for benches of a depth that it would
+    /// take hours to reach. The first page and the last one have to be full.
+    pub(crate) fn repeat(&mut self, n: usize) {
+        assert!(
+            self.rows.start == 0 && self.rows.end >= PAGE && self.rows.end.is_multiple_of(PAGE),
+            "full pages"
+        );
+        for _ in 0..n / PAGE {
+            self.pages.push_back(Arc::new(Page::clone(&self.pages[0])));
+            self.rows.end += PAGE;
+            self.times.extend((self.next..).take(PAGE));
+            self.next += PAGE as i64;
+        }
+    }
+
     /// How full pages are stored.
     pub(crate) fn kv_type(&self) -> KvType {
         self.pool.layout().kv_type
