@@ -1,6 +1,17 @@
 //! `streamgist ask`.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::Context;
 use clap::Args;
+use gist_core::export::text::one_line;
+use gist_core::model::{ContextConfig, ModelError};
+use gist_core::session::{Answer, Identity, Statement};
+use gist_core::time::Span;
+use gist_core::{Config, Session};
+use serde_json::{Value, json};
 
 use super::exit::Class;
 use super::stream::{StreamArgs, duration};
@@ -10,11 +21,12 @@ use crate::run::{Job, Question, Show, run as drive};
 ///
 /// The stream is followed to its end as by `streamgist chapters`, or until Ctrl-C; then the question is answered from
 /// what the model still has before it and from the texts of earlier chapters. Every statement is followed by the times
-/// it comes from.
+/// it comes from. INPUT may also be a context that `streamgist chapters --save-context` wrote: nothing is played then.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   streamgist ask talk.mp4 \"What does she say about caching?\"
   streamgist ask talk.srt \"Which numbers are named?\" --from 10m --to 15m
+  streamgist ask talk.gistctx \"What was the result?\"
   streamgist ask talk.mp4 \"Who asks the first question?\" --json | jq .statements")]
 pub(crate) struct AskArgs {
     #[command(flatten)]
@@ -44,6 +56,37 @@ pub(crate) fn run(args: &AskArgs) -> anyhow::Result<()> {
     if args.question.trim().is_empty() {
         return Err(Class::Usage.failure("the question is empty"));
     }
+    if let Some(saved) = args.stream.saved_context() {
+        return ask_saved(args, &saved, part);
+    }
     let question = Some(Question { text: args.question.clone(), part, json: args.json });
     drive(&Job { question, show: Show::Nothing, ..args.stream.job()? })
+}
+
+/// Answers from a saved context, without a pipeline.
+fn ask_saved(args: &AskArgs, saved: &Path, part: Option<(u64, u64)>) -> anyhow::Result<()> {
+    let model = args.stream.load()?;
+    let refused = |e: ModelError| Class::Input.failure(format!("{}: {e}", saved.display()));
+    let file = File::open(saved).map_err(|e| Class::Input.failure(format!("{}: {e}", saved.display())))?;
+    let (identity, context) = (Identity::default(), ContextConfig::default());
+    let config = Config { language: args.stream.language().into(), ..Config::default() };
+    let mut file = BufReader::with_capacity(1 << 20, file);
+    let mut session = Session::restore(model, identity, config, context, &mut file).map_err(refused)?;
+    session.ask(&args.question, part.map(|(from, to)| Span::new(from, to)));
+    while session.work(0) {}
+    let answer = session.answers().next().context("no answer came")?;
+    if let Some(error) = answer.error {
+        return Err(Class::Other.failure(format!("there is no answer: {error}")));
+    }
+    let text = if args.json { to_json(&answer).to_string() } else { answer.text() };
+    let lines: Vec<String> = text.lines().map(one_line).collect();
+    println!("{}", lines.join("\n"));
+    Ok(())
+}
+
+fn to_json(answer: &Answer) -> Value {
+    let source = |(start, end): &(f64, f64)| json!({"start": start, "end": end});
+    let statement = |statement: &Statement| json!({"text": statement.text, "sources": statement.sources.iter().map(source).collect::<Vec<_>>()});
+    let statements: Vec<Value> = answer.statements.iter().map(statement).collect();
+    json!({"question": answer.question, "statements": statements})
 }

@@ -42,6 +42,10 @@ pub(crate) struct ChaptersArgs {
     )]
     format: Vec<Format>,
 
+    /// Saves what the model has before it at the end, to go on later or to ask about it with `streamgist ask FILE`
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    save_context: Option<PathBuf>,
+
     #[command(flatten)]
     stream: StreamArgs,
 }
@@ -63,7 +67,7 @@ impl ChaptersArgs {
             }
         }
         let show = if json_to_stdout { Show::Json } else { Show::Chapters };
-        Ok(Job { outputs, show, ..job })
+        Ok(Job { outputs, show, save_context: self.save_context.clone(), ..job })
     }
 
     fn outputs(&self) -> anyhow::Result<(Vec<Output>, bool)> {

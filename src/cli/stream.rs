@@ -1,9 +1,13 @@
 //! What `chapters` and `ask` have in common: the stream, the models and the texts.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use gist_models::{Kind, default_model};
+use gist_qwen::{ComputeDevice, LoadOptions, QwenModel};
 
 use super::describe::Quantize;
 use super::exit::Class;
@@ -91,6 +95,9 @@ pub(crate) struct StreamArgs {
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(4096..), help_heading = "Models")]
     max_pixels: Option<u32>,
 
+    /// Goes on with a context that --save-context wrote with the same model
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    restore_context: Option<String>,
     /// What chapters call the stream
     #[arg(long, value_name = "NAME", help_heading = "Texts")]
     stream_name: Option<String>,
@@ -173,9 +180,42 @@ impl StreamArgs {
             outputs: Vec::new(),
             show: Show::Chapters,
             question: None,
+            save_context: None,
             summarizer: self.summarizer(),
             transcriber: (!self.no_speech).then(|| self.transcriber()),
         })
+    }
+
+    /// The input, when it is a saved context.
+    pub(crate) fn saved_context(&self) -> Option<PathBuf> {
+        let mut magic = [0; 7];
+        File::open(&self.input).and_then(|mut file| file.read_exact(&mut magic)).ok()?;
+        (&magic == b"GISTCTX").then(|| self.input.clone().into())
+    }
+
+    /// Language of the texts.
+    pub(crate) fn language(&self) -> &str {
+        &self.language
+    }
+
+    /// The language model alone.
+    ///
+    /// # Errors
+    /// One sentence with its class.
+    pub(crate) fn load(&self) -> anyhow::Result<Arc<QwenModel>> {
+        let name = self.model.as_deref().or_else(|| default_name(Kind::Text)).unwrap_or_default();
+        let path = gist_models::locate(name)?;
+        let device = ComputeDevice::named(self.device.as_deref().unwrap_or("auto"));
+        let options = LoadOptions {
+            device: device.map_err(|e| Class::Usage.failure(e))?,
+            mmproj: self.mmproj.clone().map(PathBuf::from),
+            quantize: self.quantize.map(Into::into),
+            kv_type: self.kv_type.map(Into::into).unwrap_or_default(),
+            // A saved context has its own size, which is checked when it is read.
+            context_length: 1,
+            ..LoadOptions::default()
+        };
+        QwenModel::load(&path, options).map_err(|e| Class::Model.failure(e.to_string()))
     }
 
     /// The files that are read.
@@ -214,6 +254,7 @@ impl StreamArgs {
             ("min-chapter-duration", time(self.min_chapter_duration)),
             ("max-chapter-duration", time(self.max_chapter_duration)),
             ("look-ahead", time(self.look_ahead)),
+            ("restore-from", self.restore_context.clone()),
             ("stream-name", self.stream_name.clone()),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

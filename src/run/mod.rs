@@ -48,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) show: Show,
     /// Asked when the stream has ended.
     pub(crate) question: Option<Question>,
+    /// Where the context is saved when the stream has ended.
+    pub(crate) save_context: Option<PathBuf>,
     /// Properties of `gistsummarizer`, as on a `gst-launch-1.0` command line.
     pub(crate) summarizer: Vec<(&'static str, String)>,
     /// Properties of `gisttranscriber`; `None` leaves speech alone.
@@ -195,11 +197,15 @@ fn drive(
                         ));
                     }
                     timed(&pipeline.stats(), screen, job)?;
-                    match &job.question {
-                        // The element answers until it is stopped; the answer is one more message.
-                        Some(question) => pipeline.ask(question),
-                        None => return Ok(()),
+                    // The element obeys until it is stopped; what it answers is one more message.
+                    match (&job.question, &job.save_context) {
+                        (Some(question), _) => pipeline.ask(question),
+                        (None, Some(path)) => pipeline.save(path),
+                        (None, None) => return Ok(()),
                     }
+                }
+                MessageView::Element(details) if details.has_name("gist-context-saved") => {
+                    return saved(details, screen);
                 }
                 MessageView::Element(details) if details.has_name("gist-answer") => {
                     return answered(details, screen, job);
@@ -241,6 +247,18 @@ fn timed(stats: &gst::Structure, screen: &Screen, job: &Job) -> anyhow::Result<(
         return Err(Class::Input.failure(format!("{why}, for example: ffmpeg -i {name} {name}.mkv")));
     }
     screen.say(&format!("Warning: {why}"));
+    Ok(())
+}
+
+/// Tells where the context is.
+fn saved(message: &gst::message::Element, screen: &Screen) -> anyhow::Result<()> {
+    let details = message.structure().context("a saved context without a place")?;
+    let field = |name: &str| details.get::<Option<String>>(name).ok().flatten().unwrap_or_default();
+    let (location, error) = (field("location"), field("error"));
+    if !error.is_empty() {
+        return Err(Class::Output.failure(format!("the context cannot be saved to {location}: {error}")));
+    }
+    screen.say(&format!("{location} (saved context)"));
     Ok(())
 }
 

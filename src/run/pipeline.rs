@@ -10,6 +10,7 @@
 //! on then, pictures first, so that the summarizer knows whom to wait for: no picture runs ahead of words that are still
 //! to come, and no words to the end of pictures.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -121,6 +122,11 @@ impl Pipeline {
     pub(super) fn stats(&self) -> gst::Structure {
         let stats = self.summarizer.property::<Option<gst::Structure>>("stats");
         stats.unwrap_or_else(|| gst::Structure::new_empty("no-stats"))
+    }
+
+    /// Has the context saved; a message tells when it is.
+    pub(super) fn save(&self, path: &Path) {
+        self.summarizer.emit_by_name::<()>("save-context", &[&path.to_string_lossy().as_ref()]);
     }
 
     /// Asks about the stream; the answer comes as a message.

@@ -42,3 +42,21 @@ fn what_cannot_be_answered_is_said() {
     assert!(ask(2, &["Later?", "--from", "2m", "--to", "1m"]).contains("before --to"));
     assert!(ask(2, &["  "]).contains("empty"));
 }
+
+#[test]
+fn a_saved_context_is_gone_on_with() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let run = |args: &[&str]| {
+        let output = desk.chapters(args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run(&["talk.srt", "--save-context", "talk.gistctx"]);
+    let more = run(&["talk.srt", "--restore-context", "talk.gistctx", "--json", "-"]);
+    let first: serde_json::Value =
+        serde_json::from_str(more.lines().next().expect("an event")).expect("JSON");
+    assert!(first["index"].as_u64().expect("a number") > 0, "chapters are counted on: {first}");
+    let said = desk.fails(4, &["talk.srt", "--restore-context", "gone.gistctx"]);
+    assert!(said.contains("gone.gistctx"), "{said}");
+}

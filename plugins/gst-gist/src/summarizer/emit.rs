@@ -1,6 +1,7 @@
 //! Chapter events as the outside knows them: messages, downstream events, the table of contents, JSON lines.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gist_core::ChapterEvent;
@@ -122,6 +123,16 @@ pub(super) struct Ways {
 }
 
 impl Emitter {
+    /// Tells what became of a context that was to be saved.
+    pub(super) fn saved(&self, path: &Path, error: Option<&str>) {
+        let Some(element) = self.element.upgrade() else { return };
+        let details = gst::Structure::builder("gist-context-saved")
+            .field("location", path.to_string_lossy().as_ref())
+            .field("error", error)
+            .build();
+        let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());
+    }
+
     /// Posts an answer. Whoever asked waits for it, so it is posted whatever is switched off.
     pub(super) fn answer(&self, answer: &Answer) {
         let Some(element) = self.element.upgrade() else { return };

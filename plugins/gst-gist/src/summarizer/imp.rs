@@ -103,7 +103,8 @@ impl GistSummarizer {
     /// READY→PAUSED: a new stream, a new worker.
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let mut settings = lock(&self.settings).clone();
-        if settings.session_id.is_empty() {
+        // A saved context brings its own.
+        if settings.session_id.is_empty() && settings.restore_from.is_empty() {
             settings.session_id = glib::uuid_string_random().chars().filter(|c| *c != '-').take(16).collect();
         }
         let source = backend::locate(&settings)
@@ -319,6 +320,18 @@ impl ObjectImpl for GistSummarizer {
                         let element = args[0].get::<super::GistSummarizer>().ok()?;
                         let part = Span::new(args[2].get().ok()?, args[3].get().ok()?);
                         element.imp().ask(args[1].get().ok()?, Some(part));
+                        None
+                    })
+                    .build(),
+                glib::subclass::Signal::builder("save-context")
+                    .param_types([String::static_type()])
+                    .action()
+                    .class_handler(|args| {
+                        let element = args[0].get::<super::GistSummarizer>().ok()?;
+                        let path: String = args[1].get().ok()?;
+                        if let Some(run) = element.imp().run() {
+                            run.intake.command(Command::Save(path.into()));
+                        }
                         None
                     })
                     .build(),

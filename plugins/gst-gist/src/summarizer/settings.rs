@@ -168,6 +168,7 @@ pub(super) struct Settings {
     pub(super) stream_name: String,
     pub(super) session_id: String,
     pub(super) first_index: u64,
+    pub(super) restore_from: String,
     pub(super) post_messages: bool,
     pub(super) emit_toc: bool,
     pub(super) passthrough: bool,
@@ -201,6 +202,7 @@ impl Default for Settings {
             stream_name: String::new(),
             session_id: String::new(),
             first_index: 0,
+            restore_from: String::new(),
             post_messages: true,
             emit_toc: true,
             passthrough: false,
@@ -221,6 +223,11 @@ impl Settings {
     /// The file with the vision part of the model, if one is named.
     pub(super) fn mmproj(&self) -> Option<std::path::PathBuf> {
         (!self.mmproj.is_empty()).then(|| self.mmproj.clone().into())
+    }
+
+    /// The saved context to go on with.
+    pub(super) fn restore_from(&self) -> Option<std::path::PathBuf> {
+        (!self.restore_from.is_empty()).then(|| self.restore_from.clone().into())
     }
 
     /// Where encoded pairs are kept, if anywhere.
@@ -280,6 +287,7 @@ impl Settings {
             "stream-name" => self.stream_name = text().unwrap_or_default(),
             "session-id" => self.session_id = text().unwrap_or_default(),
             "first-index" => self.first_index = time(),
+            "restore-from" => self.restore_from = text().unwrap_or_default(),
             "post-messages" => self.post_messages = flag(),
             "emit-toc" => self.emit_toc = flag(),
             "passthrough" => self.passthrough = flag(),
@@ -318,6 +326,7 @@ impl Settings {
             "stream-name" => self.stream_name.to_value(),
             "session-id" => self.session_id.to_value(),
             "first-index" => self.first_index.to_value(),
+            "restore-from" => self.restore_from.to_value(),
             "post-messages" => self.post_messages.to_value(),
             "emit-toc" => self.emit_toc.to_value(),
             "passthrough" => self.passthrough.to_value(),
@@ -513,6 +522,13 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .blurb("Index of the first chapter, to go on with an earlier session")
             .mutable_ready()
             .build(),
+        text(
+            "restore-from",
+            "Restore from",
+            "A context that `save-context` wrote with the same model: its sizes, its session and its chapters go on",
+            None,
+            false,
+        ),
         flag(
             "post-messages",
             "Post messages",

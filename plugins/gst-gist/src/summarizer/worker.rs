@@ -1,6 +1,9 @@
 //! The thread that does everything slow: loads the model, reads the screen, encodes, decides, writes.
 
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -174,8 +177,16 @@ impl Worker {
             token_log: CAT.above_threshold(gst::DebugLevel::Log),
             ..ContextConfig::default()
         };
-        let session = Session::new(model, identity, settings.core.clone(), context)
-            .map_err(|error| error.to_string())?;
+        let core = settings.core.clone();
+        let session = match settings.restore_from() {
+            None => Session::new(model, identity, core, context),
+            Some(path) => {
+                let file =
+                    File::open(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+                Session::restore(model, identity, core, context, &mut BufReader::with_capacity(1 << 20, file))
+            }
+        };
+        let session = session.map_err(|error| error.to_string())?;
         let millis = start.elapsed().as_millis() as u64;
         self.report.model_load_ms.store(millis, Ordering::Relaxed);
         self.report.state("ready");
@@ -203,9 +214,25 @@ impl Worker {
                 let now = live.session.watermark();
                 live.session.split_now(now, title);
             }
+            Command::Save(path) => self.save(live, &path),
             Command::Ask(question, part) => live.session.ask(&question, part),
             Command::Reset => self.reset(live),
         }
+    }
+
+    /// Writes the context beside its place and moves it there when it is whole.
+    fn save(&self, live: &Live, path: &Path) {
+        let part = path.with_extension("part");
+        let written = File::create(&part).map_err(|e| e.to_string()).and_then(|file| {
+            let mut file = BufWriter::with_capacity(1 << 20, file);
+            live.session.save(&mut file).map_err(|e| e.to_string())?;
+            let file = file.into_inner().map_err(|e| e.to_string())?;
+            file.sync_all().and_then(|()| std::fs::rename(&part, path)).map_err(|e| e.to_string())
+        });
+        if written.is_err() {
+            let _ = std::fs::remove_file(part);
+        }
+        self.emitter.saved(path, written.err().as_deref());
     }
 
     /// The stream was flushed.

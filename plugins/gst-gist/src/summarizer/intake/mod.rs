@@ -6,6 +6,7 @@
 mod state;
 mod waiting;
 
+use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Split(Option<String>),
     /// A question, about a part of stream-time if one is given.
     Ask(String, Option<Span>),
+    /// Writes the context to a file.
+    Save(PathBuf),
     Reset,
 }
 
