@@ -174,6 +174,10 @@ impl StreamArgs {
             // Said before anything starts; the element checks again.
             gist_models::locate(name)?;
         }
+        if let Some(path) = &self.restore_context {
+            File::open(path)
+                .map_err(|e| Class::Input.failure(format!("the saved context {path} cannot be read: {e}")))?;
+        }
         Ok(Job {
             input,
             transcript,
