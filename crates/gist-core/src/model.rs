@@ -34,6 +34,19 @@ pub enum ModelError {
     Backend(String),
 }
 
+/// What becomes of the rest when the oldest segments are evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Eviction {
+    /// Nothing is touched: prompt and memory are seen from right before the window, whose positions grow for ever.
+    #[default]
+    MovingSinks,
+    /// Nothing is touched, and everything is seen from where it was: what masked attention over the whole stream comes
+    /// to, with a gap that grows beyond what a model was trained for.
+    Keep,
+    /// The whole window is encoded anew, as a model is used that cannot roll: the baseline, slow.
+    Recompute,
+}
+
 /// What a context is opened with.
 #[derive(Clone, Debug, Default)]
 pub struct ContextConfig {
@@ -45,6 +58,8 @@ pub struct ContextConfig {
     pub memory_length: usize,
     /// A model that sees scales pictures down to at most this many pixels; 0 for its own choice.
     pub max_pixels: usize,
+    /// What becomes of the rest when the oldest segments are evicted.
+    pub eviction: Eviction,
     /// Notes what enters and leaves, for [`Context::take_log`].
     pub token_log: bool,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gist_core::model::{
-    Context, ContextConfig, Dialect, Generation, Model, ModelError, Request, SegmentId, Usage, View,
+    Context, ContextConfig, Dialect, Eviction, Generation, Model, ModelError, Request, SegmentId, Usage, View,
 };
 use gist_core::picture::{Gate, Pair, Seen};
 use gist_core::token_log::Logged;
@@ -77,7 +77,11 @@ impl QwenModel {
         let mut rolling = RollingContext::new(
             &*engine,
             layout,
-            SinkPositions::Moving,
+            match config.eviction {
+                Eviction::MovingSinks => SinkPositions::Moving,
+                Eviction::Keep => SinkPositions::Keep,
+                Eviction::Recompute => SinkPositions::Recompute,
+            },
             &pinned,
             capacity,
             config.memory_length,
@@ -122,10 +126,15 @@ impl QwenContext {
         self.rolling.append(&*self.engine, sequence)
     }
 
-    /// What the window holds.
     #[cfg(test)]
-    pub(crate) fn window(&self) -> &crate::kv::Region {
-        self.rolling.window()
+    pub(crate) fn region(&self, target: Target) -> &crate::kv::Region {
+        self.rolling.cache.region(target)
+    }
+
+    /// Has the window, which is still empty, begin at a position.
+    #[cfg(test)]
+    pub(crate) fn begin_window(&mut self, position: i64) {
+        self.rolling.cache.region_mut(Target::Window).clear(position);
     }
 
     /// Starts an answer, with its type kept.

@@ -40,6 +40,8 @@ pub(crate) struct RollingContext {
     pub(super) evicted: u64,
     /// `None` when nobody wants to know.
     pub(super) log: Option<Vec<Logged>>,
+    /// What memory and window hold, to be encoded anew; `None` unless that is wanted.
+    pub(super) held: Option<[VecDeque<Sequence>; 2]>,
 }
 
 impl RollingContext {
@@ -71,6 +73,7 @@ impl RollingContext {
             appended: 0,
             evicted: 0,
             log: None,
+            held: (sinks == SinkPositions::Recompute).then(Default::default),
         };
         context.reset();
         Ok(context)
@@ -102,10 +105,17 @@ impl RollingContext {
         fits(tokens.len(), self.window_length())?;
         // Had an earlier append panicked half-way, its tokens would belong to no segment.
         self.cache.region_mut(Target::Window).truncate(self.window.iter().sum());
+        let evicted = self.evicted;
         self.evict(tokens.len());
+        if self.evicted > evicted {
+            self.recompute(model);
+        }
         let start = self.cache.region(Target::Window).positions().end;
         model.encode(tokens, &mut self.cache, Target::Window);
         self.window.push_back(tokens.len());
+        if let Some([_, window]) = &mut self.held {
+            window.push_back(tokens.clone());
+        }
         self.appended += tokens.len() as u64;
         let (segment, positions) = (self.next_id, start..self.cache.region(Target::Window).positions().end);
         self.next_id += 1;
@@ -129,8 +139,26 @@ impl RollingContext {
         self.evict(tokens.len());
         model.encode(tokens, &mut self.cache, Target::Memory);
         self.memory.push_back(tokens.len());
+        if let Some([memory, _]) = &mut self.held {
+            memory.push_back(tokens.clone());
+            self.recompute(model);
+        }
         self.note(|| Logged::Remembered { tokens: tokens.len(), dropped, text: model.spell(tokens) });
         Ok(())
+    }
+
+    /// Encodes memory and window anew, in one line behind the prompt, where that is wanted.
+    fn recompute(&mut self, model: &impl Encode) {
+        let Some(held) = &mut self.held else { return };
+        for (held, lengths) in held.iter_mut().zip([&self.memory, &self.window]) {
+            held.drain(..held.len() - lengths.len());
+        }
+        let mut next = self.cache.region(Target::Pinned).positions().end;
+        for (target, held) in [Target::Memory, Target::Window].into_iter().zip(held) {
+            self.cache.region_mut(target).clear(next);
+            held.iter().for_each(|tokens| model.encode(tokens, &mut self.cache, target));
+            next = self.cache.region(target).positions().end;
+        }
     }
 
     /// Fills the window to the brim with copies of one segment of a page: for benches of a depth that it would take
@@ -156,6 +184,9 @@ impl RollingContext {
     pub(crate) fn forget(&mut self, texts: usize) {
         let tokens = self.memory.drain(..texts.min(self.memory.len())).sum();
         self.cache.region_mut(Target::Memory).drop_front(tokens);
+        if let Some([memory, _]) = &mut self.held {
+            memory.drain(..memory.len() - self.memory.len());
+        }
         self.note(|| Logged::Forgotten { texts, tokens });
     }
 
@@ -195,6 +226,7 @@ impl RollingContext {
         self.cache.region_mut(Target::Window).clear(start);
         self.window.clear();
         self.memory.clear();
+        self.held.iter_mut().flatten().for_each(VecDeque::clear);
         self.note(|| Logged::Reset);
     }
 
@@ -212,11 +244,6 @@ impl RollingContext {
         if let Some(log) = &mut self.log {
             log.push(entry());
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn window(&self) -> &crate::kv::Region {
-        self.cache.region(Target::Window)
     }
 
     pub(crate) fn usage(&self) -> Usage {

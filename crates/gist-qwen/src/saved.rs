@@ -155,6 +155,7 @@ impl RollingContext {
             appended,
             evicted,
             log: None,
+            held: None,
         };
         Ok((context, note))
     }

@@ -18,6 +18,8 @@ pub enum SinkPositions {
     Moving,
     /// Where they were, with a gap that grows: what masked full attention over everything comes to.
     Keep,
+    /// In one line with the window, which is encoded anew after each eviction.
+    Recompute,
 }
 
 /// What encoding has cost so far, in numbers that do not depend on the machine.
@@ -101,7 +103,7 @@ impl Cache {
         for region in self.regions[..target as usize].iter().rev().filter(|r| !r.is_empty()) {
             let positions = region.positions();
             let shift = match self.sinks {
-                SinkPositions::Moving => front - positions.end,
+                SinkPositions::Moving | SinkPositions::Recompute => front - positions.end,
                 SinkPositions::Keep => 0,
             };
             front = positions.start + shift;

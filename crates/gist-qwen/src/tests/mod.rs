@@ -3,6 +3,7 @@
 mod hostile;
 mod oracle;
 mod pairs;
+mod recompute;
 mod rolling;
 mod saved;
 mod tiny;

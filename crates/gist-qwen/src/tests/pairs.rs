@@ -8,7 +8,7 @@ use gist_core::picture::{Gate, Pair, Seen};
 use crate::chat::Chat;
 use crate::context::QwenContext;
 use crate::decoder::CHUNK;
-use crate::kv::{KvType, Part};
+use crate::kv::{KvType, Part, Target};
 use crate::model::QwenModel;
 use crate::picture::{Frame, stamp};
 use crate::weights::tests::nano_vl;
@@ -55,7 +55,7 @@ fn open(model: &QwenModel) -> QwenContext {
 /// All keys and values of the window.
 fn keys_and_values(model: &QwenModel, context: &QwenContext) -> Vec<f32> {
     let config = model.config();
-    let (region, mut all) = (context.window(), Vec::new());
+    let (region, mut all) = (context.region(Target::Window), Vec::new());
     let mut buffer = vec![0.0; config.head_dim];
     for row in 0..region.len() {
         for (layer, head) in (0..config.layers).flat_map(|l| (0..config.kv_heads).map(move |h| (l, h))) {
@@ -107,7 +107,7 @@ fn pair_by_pair_is_the_same_as_in_one_go() {
         assert!(prompt.len() > 3 * CHUNK, "several chunks, cut within pictures");
         whole.append_sequence(&prompt).unwrap();
         assert_eq!(pieces.usage().tokens, whole.usage().tokens);
-        assert_eq!(pieces.window().positions(), whole.window().positions());
+        assert_eq!(pieces.region(Target::Window).positions(), whole.region(Target::Window).positions());
         let [a, b] = [&pieces, &whole].map(|context| keys_and_values(&model, context));
         let off = difference(&a, &b);
         assert!(off < 1e-4, "keys and values differ by {off}");

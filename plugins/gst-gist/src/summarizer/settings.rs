@@ -110,6 +110,26 @@ pub enum Quantize {
     Q4,
 }
 
+/// What becomes of the rest when the oldest segments are evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistEviction")]
+#[repr(i32)]
+pub enum Eviction {
+    /// Nothing is touched.
+    #[default]
+    #[enum_value(
+        name = "Moving sinks: nothing is touched, the prompt stands right before the window",
+        nick = "moving-sinks"
+    )]
+    MovingSinks,
+    /// Nothing is touched.
+    #[enum_value(name = "Keep: nothing is touched, the prompt stays where it was", nick = "keep")]
+    Keep,
+    /// All is encoded anew.
+    #[enum_value(name = "Recompute: the window is encoded anew, slow, to compare with", nick = "recompute")]
+    Recompute,
+}
+
 /// How the rolling context is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
 #[enum_type(name = "GstGistKvType")]
@@ -153,6 +173,7 @@ pub(super) struct Settings {
     pub(super) feature_cache: String,
     pub(super) feature_cache_max_bytes: u64,
     pub(super) kv_type: KvType,
+    pub(super) eviction: Eviction,
     pub(super) context_length: u32,
     pub(super) memory_length: u32,
     pub(super) fps: gst::Fraction,
@@ -187,6 +208,7 @@ impl Default for Settings {
             feature_cache: String::new(),
             feature_cache_max_bytes: 4 << 30,
             kv_type: KvType::Q8,
+            eviction: Eviction::MovingSinks,
             context_length: 0,
             memory_length: 4096,
             fps: gst::Fraction::new(1, 1),
@@ -225,6 +247,14 @@ impl Settings {
         (!self.mmproj.is_empty()).then(|| self.mmproj.clone().into())
     }
 
+    pub(super) fn eviction(&self) -> gist_core::model::Eviction {
+        match self.eviction {
+            Eviction::MovingSinks => gist_core::model::Eviction::MovingSinks,
+            Eviction::Keep => gist_core::model::Eviction::Keep,
+            Eviction::Recompute => gist_core::model::Eviction::Recompute,
+        }
+    }
+
     /// The saved context to go on with.
     pub(super) fn restore_from(&self) -> Option<std::path::PathBuf> {
         (!self.restore_from.is_empty()).then(|| self.restore_from.clone().into())
@@ -261,6 +291,7 @@ impl Settings {
             "feature-cache" => self.feature_cache = text().unwrap_or_default(),
             "feature-cache-max-bytes" => self.feature_cache_max_bytes = time(),
             "kv-type" => self.kv_type = value.get().unwrap_or_default(),
+            "eviction" => self.eviction = value.get().unwrap_or_default(),
             "context-length" => self.context_length = count(),
             "memory-length" => self.memory_length = count(),
             "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
@@ -307,6 +338,7 @@ impl Settings {
             "feature-cache" => self.feature_cache.to_value(),
             "feature-cache-max-bytes" => self.feature_cache_max_bytes.to_value(),
             "kv-type" => self.kv_type.to_value(),
+            "eviction" => self.eviction.to_value(),
             "context-length" => self.context_length.to_value(),
             "memory-length" => self.memory_length.to_value(),
             "fps" => self.fps.to_value(),
@@ -419,6 +451,11 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         glib::ParamSpecEnum::builder_with_default("kv-type", d.kv_type)
             .nick("Key-value type")
             .blurb("How the rolling context is stored: what takes less memory is less exact")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("eviction", d.eviction)
+            .nick("Eviction")
+            .blurb("What becomes of the rest of the context when its oldest lines leave")
             .mutable_ready()
             .build(),
         count(
