@@ -1,7 +1,7 @@
 //! Attention of many rows: a block of keys and values is unpacked and multiplied as matrices of floats.
 
 use super::{Job, Partial};
-use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, LANES, Q4, Q8, Task, UNIT};
+use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, INNER, LANES, Q4, Q8, Task, UNIT};
 use crate::kv::{Half, KvType, PAGE, Part, VALUE_BLOCK};
 use crate::product::{Strided, product};
 
@@ -47,7 +47,7 @@ impl Task for Chunk<'_> {
         let (head_dim, group, width) = (job.queries.head_dim, job.queries.group(), job.queries.width());
         let n = partial.top.len();
         scratch.queries.resize(n * head_dim, 0.0);
-        scratch.keys.resize(head_dim.next_multiple_of(UNIT) * KEYS, 0.0);
+        scratch.keys.resize(head_dim.next_multiple_of(INNER) * KEYS, 0.0);
         scratch.values.resize(KEYS * width, 0.0);
         scratch.scores.resize(n * KEYS, 0.0);
         for piece in job.pieces() {
@@ -77,7 +77,7 @@ impl Task for Chunk<'_> {
                 for (i, scores) in scratch.scores.chunks_exact_mut(columns).enumerate().take(n) {
                     let seen = piece.section.region.end(piece.section.visible(i / group));
                     let seen = seen.saturating_sub(first * PAGE).clamp(start, end);
-                    partial.weigh(i, scores, start..seen);
+                    partial.weigh(arch, i, scores, start..seen);
                 }
                 let (weights, values) =
                     (Strided::rows(&scratch.scores, columns), Strided::rows(&scratch.values, width));

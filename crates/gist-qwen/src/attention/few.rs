@@ -2,13 +2,13 @@
 //! queries of a key head.
 
 use super::{Job, Partial};
-use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, GROUP, LANES, Q4, Q8, Task, UNIT, quantize};
+use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, GROUP, INNER, LANES, Q4, Q8, Step, Task, UNIT};
 use crate::kv::{Half, KvType, PAGE, Part};
 
 /// Memory of a task, kept from call to call.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Queries, `[rows * group, head_dim]`, head_dim in whole units.
+    /// Queries, `[rows * group, head_dim]`, head_dim in multiples of 8.
     queries: Vec<f32>,
     /// The same for floats: for each lot of up to 6 queries `[head_dim, lot]`.
     turned: Vec<f32>,
@@ -42,7 +42,7 @@ impl Task for Few<'_> {
         let Self { job, mut partial, scratch } = self;
         let (head_dim, group) = (job.queries.head_dim, job.queries.group());
         let n = partial.top.len();
-        let stride = head_dim.next_multiple_of(UNIT);
+        let stride = head_dim.next_multiple_of(INNER);
         // As even lots as can be.
         let lots = n.div_ceil(GROUP);
         let lot = |i: usize| i * n / lots..(i + 1) * n / lots;
@@ -65,6 +65,12 @@ impl Task for Few<'_> {
                 let (page, rows) = piece.section.region.page(index, piece.total);
                 let [keys, values] =
                     [Part::Key, Part::Value].map(|part| page.half(job.layer, part, job.head));
+                if index + 1 < piece.pages.end {
+                    let (next, _) = piece.section.region.page(index + 1, piece.total);
+                    for part in [Part::Key, Part::Value] {
+                        arch.prefetch(next.half(job.layer, part, job.head).bytes);
+                    }
+                }
                 let view = View { keys, values, start: rows.start, end: rows.end };
                 let ends = |query: usize| {
                     let end = piece.section.region.end(piece.section.visible(query / group));
@@ -109,7 +115,7 @@ fn step<A: Arch, const G: usize>(
         KvType::Q4 => code_scores::<A, Q4, G>(arch, view, from, scratch, &mut scores),
     }
     for (i, scores) in scores.iter_mut().enumerate() {
-        partial.weigh(from + i, scores, view.start..ends[i]);
+        partial.weigh(arch, from + i, scores, view.start..ends[i]);
     }
     let width = head_dim.next_multiple_of(LANES);
     let out = &mut partial.values[from * width..][..G * width];
@@ -155,37 +161,21 @@ fn code_scores<A: Arch, C: Codes, const G: usize>(
     quantized.resize(GROUP * inner.max(PAGE), 0);
     arch.halves(view.keys.scales(0), scales);
     arch.halves(view.keys.scales(1), zeros);
+    let folded = &mut folded[..G * inner];
     let mut offsets = [0.0; G];
-    for (g, offset) in offsets.iter_mut().enumerate() {
-        let query = &queries[(from + g) * inner..][..inner];
-        let folded = &mut folded[g * inner..][..inner];
-        *offset = fold(query, scales, zeros, folded);
+    let lot = queries[from * inner..].chunks_exact(inner).zip(folded.chunks_exact_mut(inner));
+    for (offset, (query, folded)) in offsets.iter_mut().zip(lot) {
+        *offset = arch.fold(query, scales, zeros, folded);
     }
-    let vectors: [&[f32]; G] = std::array::from_fn(|g| &folded[g * inner..][..inner]);
     let x = &mut quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..inner / UNIT];
-    let steps = quantize(vectors, x);
+    let steps = arch.quantize(folded, x);
     for (i, units) in C::units(view.keys.data()).chunks_exact(inner / UNIT).enumerate() {
-        let sums = arch.codes::<C, G>(units, x);
-        for g in 0..G {
-            let (step, sum) = steps[g];
-            for (score, x) in scores[g][i * LANES..][..LANES].iter_mut().zip(sums[g]) {
-                *score = (x - C::BIAS * sum) as f32 * step + offsets[g];
-            }
+        let sums = arch.codes::<C, G>(units, x, &steps);
+        for ((scores, sums), offset) in scores.iter_mut().zip(&sums).zip(offsets) {
+            let scores = &mut scores[i * LANES..][..LANES];
+            scores.iter_mut().zip(sums).for_each(|(score, x)| *score = x + offset);
         }
     }
-}
-
-/// `out = x * scales`; returns `Σ x * zeros`.
-#[inline(always)]
-fn fold(x: &[f32], scales: &[f32], zeros: &[f32], out: &mut [f32]) -> f32 {
-    let mut sums = [0.0; UNIT * 2];
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = x[i] * scales[i];
-    }
-    for (x, zeros) in x.chunks(sums.len()).zip(zeros.chunks(sums.len())) {
-        sums.iter_mut().zip(x).zip(zeros).for_each(|((sum, x), zero)| *sum += x * zero);
-    }
-    sums.iter().sum()
 }
 
 #[inline(always)]
@@ -219,24 +209,20 @@ fn code_values<A: Arch, C: Codes, const G: usize>(
     let width = out.len() / G;
     let x = &mut scratch.quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..PAGE / UNIT];
     let (mut scales, mut folded) = ([0.0; PAGE], [[0.0; PAGE]; G]);
-    let mut steps = [(0.0, 0); G];
+    let mut steps = [Step::default(); G];
     for (i, units) in C::units(view.values.data()).chunks_exact(PAGE / UNIT).enumerate() {
         // Two groups of lanes share their scales.
         if i % 2 == 0 {
             arch.halves(view.values.scales(i / 2), &mut scales);
             for (folded, weights) in folded.iter_mut().zip(weights) {
-                for row in 0..PAGE {
-                    folded[row] = weights[row] * scales[row];
-                }
+                arch.fold(weights, &scales, &scales, folded);
             }
-            steps = quantize(std::array::from_fn(|g| &folded[g][..]), x);
+            steps = arch.quantize(folded.as_flattened(), x);
         }
-        let sums = arch.codes::<C, G>(units, x);
-        for g in 0..G {
-            let (step, sum) = steps[g];
-            for (out, x) in out[g * width + i * LANES..][..LANES].iter_mut().zip(sums[g]) {
-                *out += (x - C::BIAS * sum) as f32 * step;
-            }
+        let sums = arch.codes::<C, G>(units, x, &steps);
+        for (out, sums) in out.chunks_exact_mut(width).zip(&sums) {
+            let out = &mut out[i * LANES..][..LANES];
+            out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
         }
     }
 }

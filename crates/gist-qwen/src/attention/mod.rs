@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::kernels::kv::{self, LANES};
+use crate::kernels::kv::{self, Arch, LANES};
 use crate::kv::{Section, rotation};
 use crate::math;
 
@@ -121,7 +121,7 @@ impl<'a> Partial<'a> {
     /// Turns scores, of which those in `seen` count, into weights. What was summed up before is scaled to the new
     /// maximum.
     #[inline(always)]
-    fn weigh(&mut self, query: usize, scores: &mut [f32], seen: Range<usize>) {
+    fn weigh<A: Arch>(&mut self, arch: A, query: usize, scores: &mut [f32], seen: Range<usize>) {
         let width = self.values.len() / self.top.len();
         scores[..seen.start].fill(0.0);
         scores[seen.end..].fill(0.0);
@@ -132,7 +132,7 @@ impl<'a> Partial<'a> {
         let before = self.top[query];
         let top = math::max(scores).max(before);
         let scale = (before - top).exp();
-        self.sum[query] = self.sum[query] * scale + math::exp_sum(scores, top);
+        self.sum[query] = self.sum[query] * scale + arch.exp_sum(scores, top);
         self.top[query] = top;
         if scale != 1.0 {
             self.values[query * width..][..width].iter_mut().for_each(|x| *x *= scale);

@@ -55,11 +55,17 @@ pub struct AttentionSpeed {
 /// Bytes of the buffer that is summed up: far more than caches hold.
 const BUFFER: usize = 1 << 29;
 
-/// Attends to `depth` tokens, once from one token and once from a chunk, `runs` times.
+/// Attends to `depth` tokens, from one token as often as it takes to read as many bytes as the buffer has, and once from
+/// a chunk, `runs` times.
 ///
 /// # Panics
 /// When memory does not do.
 pub fn attention(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) -> AttentionSpeed {
+    // On a thread of the pool, as a decoder runs.
+    rayon::scope(|_| measure(shape, kv_type, depth, runs))
+}
+
+fn measure(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) -> AttentionSpeed {
     let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     let layout = Layout { layers: 1, kv_heads, head_dim, kv_type };
     let pool = Pool::new(layout, depth.div_ceil(PAGE));
@@ -78,26 +84,28 @@ pub fn attention(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usi
     let (x, mut product) = (vec![0.5; 512 * inner], vec![0.0; 512 * inner]);
     let mut partials = Vec::new();
     let mut out = vec![0.0; queries.len()];
-    let mut attend = |rows: usize| {
+    let mut attend = |rows: usize, times: usize| {
         let mut fresh = vec![0.25; rows * kv_heads * head_dim];
         write(&mut cache, rows, &mut fresh);
         let rotated = &queries[..rows * heads * head_dim];
         let queries = Queries { rotated: &[rotated], rows, heads, kv_heads, head_dim };
         let out = &mut out[..rotated.len()];
-        seconds(|| attend(0, &cache.sections(Target::Window), queries, &mut partials, out))
+        let sections = cache.sections(Target::Window);
+        seconds(|| (0..times).for_each(|_| attend(0, &sections, queries, &mut partials, out))) / times as f64
     };
+    let kv_bytes = (depth / PAGE) as u64 * layout.page_bytes();
+    let repeats = BUFFER.div_ceil(kv_bytes as usize);
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..runs {
-        times[0].push(attend(1));
+        times[0].push(attend(1, repeats));
         times[1].push(seconds(|| {
             let sum: u64 = buffer.par_chunks(1 << 17).map(|x| x.iter().sum::<u64>()).sum();
             assert_eq!(std::hint::black_box(sum), (BUFFER / 8) as u64);
         }));
-        times[2].push(attend(CHUNK));
+        times[2].push(attend(CHUNK, 1));
         times[3].push(seconds(|| matrix.forward(&x, 512, &mut product)));
     }
     let [decode, read, chunk, product] = times.map(median);
-    let kv_bytes = (depth / PAGE) as u64 * layout.page_bytes();
     AttentionSpeed {
         shape,
         depth,

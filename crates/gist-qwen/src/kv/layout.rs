@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::PAGE;
 use super::panel::Numbers;
 use crate::config::Config;
-use crate::kernels::kv::LANES;
+use crate::kernels::kv::{INNER, LANES};
 
 /// How keys and values of full pages are stored. A page that is not yet full takes [`KvType::open`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Layout {
     /// The order of the numbers of a half.
     pub(super) fn numbers(&self, kv_type: KvType, part: Part) -> Numbers {
         let inner =
-            |n: usize| if matches!(kv_type, KvType::Q8 | KvType::Q4) { n.next_multiple_of(4) } else { n };
+            |n: usize| if matches!(kv_type, KvType::Q8 | KvType::Q4) { n.next_multiple_of(INNER) } else { n };
         let (lanes, inner) = match part {
             Part::Key => (PAGE, inner(self.head_dim)),
             Part::Value => (self.head_dim.next_multiple_of(LANES), PAGE),

@@ -28,7 +28,7 @@ pub(crate) struct Numbers {
     pub(crate) part: Part,
     /// A multiple of 16.
     pub(crate) lanes: usize,
-    /// With codes a multiple of 4.
+    /// With codes a multiple of 8.
     pub(crate) inner: usize,
 }
 
@@ -196,7 +196,10 @@ fn pack_values(numbers: Numbers, bytes: &mut [u8], x: &[f32], token: usize, bloc
 /// Rounds to a code and stores it; what is not a number (of a scale of zero) becomes code 0.
 fn put_code(numbers: Numbers, bytes: &mut [u8], token: usize, channel: usize, x: f32) {
     let (least, most) = codes(numbers.kv_type);
-    let code = x.round_ties_even().clamp(least, most) as i8;
+    /// Adding and taking off 1.5 * 2^23 rounds to the nearest integer, without a call where the CPU has no such
+    /// instruction.
+    const ROUND: f32 = 12_582_912.0;
+    let code = (x.clamp(least, most) + ROUND - ROUND) as i8;
     let (lane, inner) = numbers.place(token, channel);
     let (byte, shift) = numbers.code(lane, inner);
     if numbers.kv_type == KvType::Q4 {

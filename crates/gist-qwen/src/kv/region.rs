@@ -152,6 +152,12 @@ impl Region {
         self.pages[row / PAGE].read(layer, part, head, row % PAGE, out);
     }
 
+    /// Address and bytes of the pages held.
+    #[cfg(test)]
+    pub(super) fn buffers(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.pages.iter().map(|page| (Arc::as_ptr(page).addr(), page.bytes()))
+    }
+
     /// A hash of every number in view, for tests of what must not change.
     pub(crate) fn digest(&self, state: &mut impl std::hash::Hasher) {
         let layout = self.pool.layout();

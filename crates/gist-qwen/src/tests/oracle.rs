@@ -56,10 +56,8 @@ impl Oracle {
         x.iter().zip(weights.iter()).map(|(x, w)| x * scale * w).collect()
     }
 
-    /// Encodes a token that sees `before` at consecutive positions ending right before its own. Returns it with its
-    /// logits.
-    pub(super) fn encode(&self, id: u32, before: &[&Token]) -> (Token, Vec<f64>) {
-        let position = before.len() as i64;
+    /// Encodes a token at `position` that sees `before`, each at the position given with it. Returns it with its logits.
+    pub(super) fn encode(&self, id: u32, position: i64, before: &[(i64, &Token)]) -> (Token, Vec<f64>) {
         let embedding = self.weights("token_embd.weight", &[VOCAB, HIDDEN]);
         let mut x = embedding[id as usize * HIDDEN..][..HIDDEN].to_vec();
         let mut token = Token { keys: Vec::new(), values: Vec::new() };
@@ -73,18 +71,21 @@ impl Oracle {
             for head in 0..HEADS {
                 let range = head / (HEADS / KV_HEADS) * HEAD_DIM..(head / (HEADS / KV_HEADS) + 1) * HEAD_DIM;
                 let query = rotate(&query[head * HEAD_DIM..(head + 1) * HEAD_DIM], position);
-                let seen: Vec<&Token> = before.iter().copied().chain([&token]).collect();
-                let scores: Vec<f64> = (0..)
-                    .zip(&seen)
+                let seen: Vec<(i64, &Token)> = before.iter().copied().chain([(position, &token)]).collect();
+                let scores: Vec<f64> = seen
+                    .iter()
                     .map(|(position, seen)| {
-                        let key = rotate(&seen.keys[layer][range.clone()], position);
+                        let key = rotate(&seen.keys[layer][range.clone()], *position);
                         let dot: f64 = query.iter().zip(key).map(|(q, k)| q * k).sum();
                         (dot / (HEAD_DIM as f64).sqrt()).exp()
                     })
                     .collect();
                 let sum: f64 = scores.iter().sum();
                 attended.extend(range.map(|i| {
-                    seen.iter().zip(&scores).map(|(seen, p)| p / sum * seen.values[layer][i]).sum::<f64>()
+                    seen.iter()
+                        .zip(&scores)
+                        .map(|((_, seen), p)| p / sum * seen.values[layer][i])
+                        .sum::<f64>()
                 }));
             }
             let out = self.product(&name("attn_output"), HIDDEN, &attended);

@@ -2,7 +2,7 @@
 //!
 //! Keys and values have one product in common, a few vectors times a matrix that lies in groups of 16 lanes:
 //! `out[g][lane] = Σ_inner x[inner][g] * matrix[inner][lane]`. With codes the other factor is quantised to 16 bits,
-//! [`quantize`], after the scales that lie along the inner axis were multiplied into it; an error of 1 in 65,534 of its
+//! [`Arch::quantize`], after the scales that lie along the inner axis were multiplied into it; an error of 1 in 65,534 of its
 //! largest element, far below that of the codes. Codes are of at most 8 bits and the inner axis of at most 1,024, so
 //! that sums fit 32 bits up to an inner length of 512, beyond which magnitudes are halved, see [`most`].
 //!
@@ -21,6 +21,8 @@ use portable::Portable;
 pub(crate) const LANES: usize = 16;
 /// Codes along the inner axis that lie together.
 pub(crate) const UNIT: usize = 4;
+/// What the inner axis of codes is a multiple of: two units, as many as are quantised at once.
+pub(crate) const INNER: usize = 8;
 /// The most vectors that are multiplied with a matrix while it is in registers.
 pub(crate) const GROUP: usize = 6;
 
@@ -61,14 +63,33 @@ pub(crate) trait Arch: Copy + Send + Sync {
     /// `[g][lane]` of one group of lanes; `x` is `[inner][G]`.
     fn floats<F: Floats, const G: usize>(self, lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G];
 
-    /// `[g][lane]` of one group of lanes, with the bias; `x` is `[inner / 4][G][4]`.
-    fn codes<C: Codes, const G: usize>(self, units: &[C::Unit], x: &[[[i16; UNIT]; G]]) -> [[i32; LANES]; G];
+    /// `[g][lane]` of one group of lanes; `x` is quantised.
+    fn codes<C: Codes, const G: usize>(
+        self,
+        units: &[C::Unit],
+        x: &[[[i16; UNIT]; G]],
+        steps: &[Step; G],
+    ) -> [[f32; LANES]; G];
+
+    /// Quantises `G` vectors, `x` being `[G][inner]` and the inner axis a multiple of 8, to `out`, `[inner / 4][G][4]`.
+    /// Of a vector with something in it that is not a finite number the step is NaN.
+    fn quantize<const G: usize>(self, x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G];
+
+    /// `out = x * y`; returns `Σ x * z`. Lengths are multiples of 8.
+    fn fold(self, x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32;
+
+    /// `x = exp(x - top)` in place; returns the sum.
+    fn exp_sum(self, x: &mut [f32], top: f32) -> f32;
 
     /// Floats as f32.
     fn widen<F: Floats>(self, line: &F::Line) -> [f32; LANES];
 
     /// Codes as f32, without the bias, `[inner][lane]`.
     fn unpack<C: Codes>(self, unit: &C::Unit) -> [[f32; LANES]; UNIT];
+
+    /// Brings memory nearer that will be read next: pages lie anywhere, and what fetches ahead by itself does not know
+    /// where.
+    fn prefetch(self, bytes: &[u8]);
 
     /// Halves as f32.
     fn halves(self, halves: &[[u8; 2]], out: &mut [f32]);
@@ -93,29 +114,18 @@ const fn most(inner: usize) -> f32 {
     if inner <= 512 { 32_767.0 } else { 16_383.0 }
 }
 
-/// Quantises the vectors `x`, each `inner` long, to `out`, `[inner / 4][G][4]`. Returns for each its step and
-/// the sum of its integers. Of a vector with something in it that is not a finite number the step is NaN.
-#[inline(always)]
-pub(crate) fn quantize<const G: usize>(x: [&[f32]; G], out: &mut [[[i16; UNIT]; G]]) -> [(f32, i32); G] {
-    /// Adding it rounds to the nearest integer (ties to even), which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-    let mut result = [(0.0, 0); G];
-    for (g, (x, result)) in x.iter().zip(&mut result).enumerate() {
-        // As integers, magnitudes order like the floats, with infinity and NaN on top.
-        let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
-        let top = f32::from_bits(top);
-        let most = most(x.len());
-        let step = if top.is_finite() { top / most } else { f32::NAN };
-        let inverse = if step >= f32::MIN_POSITIVE { 1.0 / step } else { 0.0 };
-        let mut sum = [0; UNIT];
-        for (x, out) in x.as_chunks::<UNIT>().0.iter().zip(out.iter_mut()) {
-            for i in 0..UNIT {
-                let q = (x[i] * inverse + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
-                sum[i] += q;
-                out[g][i] = q as i16;
-            }
-        }
-        *result = (step, sum.iter().sum());
+/// What 1 of a quantised vector stands for, and the sum of its integers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) size: f32,
+    pub(crate) sum: i32,
+}
+
+impl Step {
+    /// Of a vector of `inner` numbers with `top` the largest magnitude; and what they are multiplied with.
+    #[inline(always)]
+    fn of(inner: usize, top: f32) -> (f32, f32) {
+        let size = if top.is_finite() { top / most(inner) } else { f32::NAN };
+        (size, if size >= f32::MIN_POSITIVE { 1.0 / size } else { 0.0 })
     }
-    result
 }

@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use super::{Arch, Codes, F16, F32, Floats, LANES, Q4, Q8, UNIT};
+use super::{Arch, Codes, F16, F32, Floats, LANES, Q4, Q8, Step, UNIT};
+use crate::math;
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -19,17 +20,56 @@ impl Arch for Portable {
         sums
     }
 
-    fn codes<C: Codes, const G: usize>(self, units: &[C::Unit], x: &[[[i16; UNIT]; G]]) -> [[i32; LANES]; G] {
-        let mut sums = [[0; LANES]; G];
+    fn codes<C: Codes, const G: usize>(
+        self,
+        units: &[C::Unit],
+        x: &[[[i16; UNIT]; G]],
+        steps: &[Step; G],
+    ) -> [[f32; LANES]; G] {
+        let mut sums = [[0i32; LANES]; G];
         for (unit, x) in units.iter().zip(x) {
             let unit = C::unpack(unit);
             for (sums, x) in sums.iter_mut().zip(x) {
                 for (line, x) in unit.iter().zip(x) {
-                    sums.iter_mut().zip(line).for_each(|(sum, y)| *sum += i32::from(*x) * i32::from(*y));
+                    let products = line.iter().map(|y| i32::from(*x) * i32::from(*y));
+                    sums.iter_mut().zip(products).for_each(|(sum, product)| *sum = sum.wrapping_add(product));
                 }
             }
         }
-        sums
+        let mut out = [[0.0; LANES]; G];
+        for ((out, sums), step) in out.iter_mut().zip(sums).zip(steps) {
+            let bias = step.sum.wrapping_mul(C::BIAS);
+            *out = sums.map(|sum| sum.wrapping_sub(bias) as f32 * step.size);
+        }
+        out
+    }
+
+    fn quantize<const G: usize>(self, x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G] {
+        let inner = x.len() / G;
+        let mut steps = [Step::default(); G];
+        for (g, (x, step)) in x.chunks_exact(inner).zip(&mut steps).enumerate() {
+            // As integers, magnitudes order like the floats, with infinity and NaN on top.
+            let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
+            let (size, inverse) = Step::of(inner, f32::from_bits(top));
+            let mut sum = 0i32;
+            for (x, out) in x.as_chunks::<UNIT>().0.iter().zip(out.iter_mut()) {
+                for (x, out) in x.iter().zip(&mut out[g]) {
+                    *out = (x * inverse).round_ties_even() as i16;
+                    sum = sum.wrapping_add((*out).into());
+                }
+            }
+            *step = Step { size, sum };
+        }
+        steps
+    }
+
+    fn fold(self, x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32 {
+        out.iter_mut().zip(x.iter().zip(y)).for_each(|(out, (x, y))| *out = x * y);
+        x.iter().zip(z).map(|(x, z)| x * z).sum()
+    }
+
+    fn exp_sum(self, x: &mut [f32], top: f32) -> f32 {
+        math::exp_sum(x, top)
     }
 
     fn widen<F: Floats>(self, line: &F::Line) -> [f32; LANES] {
@@ -39,6 +79,8 @@ impl Arch for Portable {
     fn unpack<C: Codes>(self, unit: &C::Unit) -> [[f32; LANES]; UNIT] {
         C::unpack(unit).map(|line| line.map(|x| (i32::from(x) - C::BIAS) as f32))
     }
+
+    fn prefetch(self, _: &[u8]) {}
 
     fn halves(self, halves: &[[u8; 2]], out: &mut [f32]) {
         out.iter_mut().zip(halves).for_each(|(out, half)| *out = f16::from_le_bytes(*half).to_f32());
