@@ -48,11 +48,6 @@ impl Page {
         self.kv_type == self.pool.layout().kv_type.open()
     }
 
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> u64 {
-        self.buffer.len() as u64
-    }
-
     /// Keys or values of one head in one layer.
     pub(crate) fn half(&self, layer: usize, part: Part, head: usize) -> Half<'_> {
         let layout = self.pool.layout();

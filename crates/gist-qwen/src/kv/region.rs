@@ -155,7 +155,7 @@ impl Region {
     /// Address and bytes of the pages held.
     #[cfg(test)]
     pub(super) fn buffers(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.pages.iter().map(|page| (Arc::as_ptr(page).addr(), page.bytes()))
+        self.pages.iter().map(|page| (Arc::as_ptr(page).addr(), page.bytes().len() as u64))
     }
 
     /// A hash of every number in view, for tests of what must not change.

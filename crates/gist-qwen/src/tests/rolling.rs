@@ -90,7 +90,7 @@ impl Plain {
             let seen = before.iter().copied().chain(&new);
             let seen: Vec<(i64, &Token)> = match self.sinks {
                 // All that is seen stands in one line right before the new token.
-                SinkPositions::Moving => {
+                SinkPositions::Moving | SinkPositions::Recompute => {
                     (own - (before.len() + new.len()) as i64..).zip(seen.map(|s| &s.1)).collect()
                 }
                 // All stands where it always stood.
