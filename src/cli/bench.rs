@@ -1,6 +1,6 @@
 //! `streamgist bench`: how fast this machine is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use gist_qwen::bench::{self, ATTENTION_SHAPES, BenchType};
@@ -77,6 +77,24 @@ enum Command {
         /// An object a line instead of a table
         #[arg(long)]
         json: bool,
+    },
+    /// Answers that read some pages of the window only: what they lose and gain, on real text
+    Sparse {
+        /// Sessions as for `streamgist eval`; those that are too short are left out, the rest is read as one text
+        #[arg(long, value_name = "JSONL")]
+        data: PathBuf,
+        /// A model as listed by `streamgist model list`
+        #[arg(long, default_value = "qwen2.5-coder-1.5b")]
+        model: String,
+        /// Tokens held
+        #[arg(long, default_value_t = 8192, value_name = "N")]
+        depth: usize,
+        /// Tokens of them that are read
+        #[arg(long, value_delimiter = ',', default_values_t = [512, 1024, 2048, 4096], value_name = "N")]
+        budget: Vec<usize>,
+        /// Tokens by which it is measured
+        #[arg(long, default_value_t = 32, value_name = "N")]
+        tokens: usize,
     },
     /// Hours of stream through a small random model: whether the next segment costs the same at the end
     Stream {
@@ -204,6 +222,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 context(model, mmproj.clone(), (*kv_type).into(), depth, (*tokens, *runs), *json)?;
             }
         }
+        Command::Sparse { data, model, depth, budget, tokens } => {
+            sparse(data, model, (*depth, *tokens), budget)?;
+        }
         Command::Stream { hours, json } => stream(*hours, *json)?,
         Command::KvError { data, model, window, limit, kv_type, json } => {
             let sessions = crate::eval::data::read(data, None)?;
@@ -288,6 +309,37 @@ fn context(
             speed.kv_bytes >> 20,
             speed.rss_bytes >> 20,
             speed.plan_bytes >> 20,
+        );
+    }
+    Ok(())
+}
+
+fn sparse(
+    data: &Path,
+    model: &str,
+    (depth, tokens): (usize, usize),
+    budgets: &[usize],
+) -> anyhow::Result<()> {
+    let sessions = crate::eval::data::read(data, None)?;
+    let lines = sessions.iter().flat_map(|session| &session.lines);
+    let text: String = lines.map(|line| format!("{}\n", line.text)).take(depth).collect();
+    let path = gist_models::locate(model)?;
+    let options = LoadOptions { context_length: depth + tokens, ..LoadOptions::default() };
+    let loaded = QwenModel::load(&path, options).map_err(|e| Class::Model.failure(e.to_string()))?;
+    let speeds = bench::sparse(&loaded, &text, depth, budgets, tokens);
+    let speeds =
+        speeds.ok_or_else(|| Class::Input.failure(format!("the sessions have no {depth} tokens")))?;
+    println!("| depth | tokens read | weight kept | same next token | a token, ms | exactly, ms |");
+    println!("|---|---|---|---|---|---|");
+    for speed in speeds {
+        println!(
+            "| {} | {} | {:.1} % | {:.0} % | {:.1} | {:.1} |",
+            speed.depth,
+            speed.budget,
+            100.0 * speed.recall,
+            100.0 * speed.same_token,
+            speed.ms,
+            speed.exact_ms,
         );
     }
     Ok(())

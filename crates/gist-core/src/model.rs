@@ -60,6 +60,8 @@ pub struct ContextConfig {
     pub max_pixels: usize,
     /// What becomes of the rest when the oldest segments are evicted.
     pub eviction: Eviction,
+    /// An answer reads about this many tokens of the window, those that matter most to it; `None` for all.
+    pub attention_budget: Option<usize>,
     /// Notes what enters and leaves, for [`Context::take_log`].
     pub token_log: bool,
 }

@@ -86,6 +86,7 @@ impl QwenModel {
             capacity,
             config.memory_length,
         )?;
+        rolling.set_budget(config.attention_budget);
         if config.token_log {
             rolling.keep_log(&*engine, &pinned);
         }
@@ -180,6 +181,7 @@ impl QwenModel {
         let layout = Layout::of(engine.decoder.config(), engine.kv_type);
         let (rolling, note) = RollingContext::restore(&engine.fingerprint, layout, self.max_context(), from)?;
         let mut rolling = rolling;
+        rolling.set_budget(config.attention_budget);
         if config.token_log {
             rolling.keep_log(&*engine, &Sequence::default());
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::attention::{Queries, attend, scratch_floats};
+use crate::attention::{Queries, attend, recall, scratch_floats};
 use crate::config::Config;
 use crate::error::LoadError;
 use crate::experts::{FeedForward, Inner, Routes};
@@ -87,6 +87,8 @@ pub(crate) struct Scratch {
     partials: Vec<f32>,
     projected: Vec<f32>,
     inner: Inner,
+    /// For measuring what a budget of pages would keep: the budget, and the shares so far.
+    pub(crate) recall: Option<(usize, Vec<f64>)>,
 }
 
 impl Scratch {
@@ -229,7 +231,10 @@ impl Decoder {
             let sections = cache.sections(target);
             sections.iter().for_each(|section| work.read(section, rows));
             work.rotated += (rows * heads * sections.len()) as u64;
-            attend(i, &sections, queries, &mut scratch.partials, attended);
+            attend(i, &sections, queries, cache.budget, &mut scratch.partials, attended);
+            if let Some((budget, shares)) = &mut scratch.recall {
+                shares.push(recall(i, &sections, queries, *budget));
+            }
             let projected = resize(&mut scratch.projected, rows * hidden);
             layer.output.forward(attended, rows, projected);
             math::add(&mut x, projected);

@@ -230,6 +230,11 @@ impl RollingContext {
         self.note(|| Logged::Reset);
     }
 
+    /// Answers read about so many tokens of the window; `None` for all.
+    pub(crate) fn set_budget(&mut self, tokens: Option<usize>) {
+        self.cache.budget = tokens.map(|tokens| tokens.div_ceil(PAGE).max(1));
+    }
+
     /// Notes from here on what enters and leaves, and what is `pinned`.
     pub(crate) fn keep_log(&mut self, model: &impl Encode, pinned: &Sequence) {
         self.log = Some(vec![Logged::Pinned { tokens: pinned.len(), text: model.spell(pinned) }]);

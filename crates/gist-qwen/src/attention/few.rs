@@ -62,6 +62,9 @@ impl Task for Few<'_> {
                 }
             }
             for index in piece.pages.clone() {
+                if piece.chosen.is_some_and(|chosen| !chosen[index]) {
+                    continue;
+                }
                 let (page, rows) = piece.section.region.page(index, piece.total);
                 let [keys, values] =
                     [Part::Key, Part::Value].map(|part| page.half(job.layer, part, job.head));

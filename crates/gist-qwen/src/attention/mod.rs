@@ -4,10 +4,11 @@
 //! The pages that are seen are cut into parts, and each part of each key head is a task: it reads its pages once for
 //! all queries that share them and leaves weighted sums of values with their maximum and sum of weights, which are
 //! merged exactly in the end. [`few`] is for the rows of an answer: it multiplies packed numbers as they are. [`chunk`]
-//! is for many rows: it unpacks a block of keys and values and multiplies matrices.
+//! is for many rows: it unpacks a block of keys and values and multiplies matrices. [`sparse`] chooses pages for an answer that may not read all.
 
 mod chunk;
 mod few;
+mod sparse;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use rayon::prelude::*;
 use crate::kernels::kv::{self, Arch, LANES};
 use crate::kv::{Section, rotation};
 use crate::math;
+pub(crate) use sparse::recall;
 
 /// Rows up to which packed numbers are multiplied as they are.
 const FEW: usize = 4;
@@ -60,6 +62,8 @@ struct Job<'a> {
     /// Counted over all sections.
     from: usize,
     to: usize,
+    /// `None` for all.
+    chosen: Option<&'a [bool]>,
 }
 
 /// Pages of one section.
@@ -68,6 +72,8 @@ struct Piece<'a> {
     /// The queries as rotated for it.
     rotated: &'a [f32],
     pages: Range<usize>,
+    /// Those of its pages that are read; `None` for all.
+    chosen: Option<&'a [bool]>,
     /// Rows of the section that the last query sees.
     total: usize,
 }
@@ -79,9 +85,10 @@ impl<'a> Job<'a> {
             let total = section.visible(self.queries.rows - 1);
             let pages = section.region.pages(total);
             let within = |page: usize| page.saturating_sub(first).min(pages);
-            let pages = within(self.from)..within(self.to);
-            first += section.region.pages(total);
-            Piece { section, rotated, pages, total }
+            let chosen = self.chosen.map(|chosen| &chosen[first..first + pages]);
+            let read = within(self.from)..within(self.to);
+            first += pages;
+            Piece { section, rotated, pages: read, chosen, total }
         })
     }
 
@@ -161,11 +168,13 @@ pub(crate) fn scratch_floats(rows: usize, heads: usize, kv_heads: usize, head_di
 }
 
 /// Attends from the last `rows` tokens of the last section (written, not committed) to all sections. `out` is
-/// `[rows, heads, head_dim]`; `partials` is memory kept from call to call.
+/// `[rows, heads, head_dim]`; `partials` is memory kept from call to call. With a `budget` few rows read only that many
+/// of the packed pages of the last section.
 pub(crate) fn attend(
     layer: usize,
     sections: &[Section<'_>],
     queries: Queries<'_>,
+    budget: Option<usize>,
     partials: &mut Vec<f32>,
     out: &mut [f32],
 ) {
@@ -177,10 +186,15 @@ pub(crate) fn attend(
     let n = rows * queries.group();
     let size = n * (queries.width() + 2);
     partials.resize(kv_heads * parts * size, 0.0);
+    let chosen: Option<Vec<_>> = budget.filter(|budget| few && *budget < pages).map(|budget| {
+        let heads = (0..kv_heads).into_par_iter();
+        heads.map(|head| sparse::choose(layer, sections, queries, head, budget)).collect()
+    });
     partials.par_chunks_exact_mut(size).enumerate().for_each(|(i, memory)| {
         let (head, part) = (i / parts, i % parts);
         let (from, to) = (part * pages / parts, (part + 1) * pages / parts);
-        let job = Job { layer, sections, queries, head, from, to };
+        let chosen = chosen.as_ref().map(|chosen| &chosen[head][..]);
+        let job = Job { layer, sections, queries, head, from, to, chosen };
         let partial = Partial::new(memory, n);
         SCRATCH.with_borrow_mut(|scratch| {
             if few {

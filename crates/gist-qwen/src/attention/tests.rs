@@ -105,7 +105,7 @@ fn check(case: &Case) {
     let (mut partials, mut out) = (Vec::new(), vec![0.0; rows * heads * head_dim]);
     // What an earlier call left must not matter.
     for _ in 0..2 {
-        attend(0, &sections, queries, &mut partials, &mut out);
+        attend(0, &sections, queries, None, &mut partials, &mut out);
     }
     for (row, head) in (0..rows).step_by(rows.div_ceil(5)).flat_map(|r| (0..heads).map(move |h| (r, h))) {
         let want = oracle(&sections, queries, row, head);
@@ -143,4 +143,81 @@ fn any_number_of_threads_comes_to_the_same() {
             pool.install(|| check(&Case { rows, ..case.clone() }));
         }
     }
+}
+
+fn with_budget(case: &Case, budget: usize) -> (Vec<f32>, Vec<f32>, f64) {
+    let (heads, width) = (case.kv_heads * case.group, case.kv_heads * case.head_dim);
+    let layout =
+        Layout { layers: 1, kv_heads: case.kv_heads, head_dim: case.head_dim, kv_type: case.kv_type };
+    let pool = Pool::new(layout, 64);
+    let mut cache = Cache::new(&pool, SinkPositions::Keep);
+    let mut noise = Noise(case.seed);
+    for _ in 0..case.regions[2].0.div_ceil(64) {
+        write(&mut cache, Target::Window, 64, width, &mut noise);
+        cache.region_mut(Target::Window).commit((0..64).map(i64::from), 64);
+    }
+    write(&mut cache, Target::Window, 1, width, &mut noise);
+    let query = noise.take(heads * case.head_dim, 3.0);
+    let rotated = [&query[..]];
+    let sections = cache.sections(Target::Window);
+    let queries =
+        Queries { rotated: &rotated, rows: 1, heads, kv_heads: case.kv_heads, head_dim: case.head_dim };
+    let run = |budget| {
+        let (mut partials, mut out) = (Vec::new(), vec![0.0; query.len()]);
+        attend(0, &sections, queries, budget, &mut partials, &mut out);
+        out
+    };
+    (run(None), run(Some(budget)), recall(0, &sections, queries, budget))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// All pages are exact attention; of fewer, what is not read is what the share says.
+    #[test]
+    fn a_budget_keeps_what_its_share_says(case in case(), budget in 1usize..8) {
+        let case = Case { group: case.group.min(4), ..case };
+        let pages = case.regions[2].0.div_ceil(64);
+        let (exact, all, kept) = with_budget(&case, pages + 1);
+        prop_assert_eq!(&exact, &all);
+        prop_assert!(kept > 0.999_999, "{kept}");
+        let (exact, some, kept) = with_budget(&case, budget);
+        let packed = matches!(case.kv_type, KvType::Q8 | KvType::Q4);
+        prop_assert!((0.0..=1.000_001).contains(&kept));
+        if !packed {
+            prop_assert_eq!(exact, some, "pages of floats have no summaries: all are read");
+        } else if kept > 0.999 {
+            let off = exact.iter().zip(&some).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            prop_assert!(off < 0.1, "{off} though {kept} of the weight is there");
+        }
+    }
+}
+
+/// A page with the one key that a query looks for is found among many.
+#[test]
+fn the_page_that_answers_is_among_the_first() {
+    let layout = Layout { layers: 1, kv_heads: 1, head_dim: 64, kv_type: KvType::Q8 };
+    let pool = Pool::new(layout, 64);
+    let mut cache = Cache::new(&pool, SinkPositions::Keep);
+    let mut noise = Noise(5);
+    let query = noise.take(64, 1.0);
+    for page in 0..40 {
+        let region = cache.region_mut(Target::Window);
+        region.reserve(64);
+        let mut keys = noise.take(64 * 64, 0.5);
+        if page == 17 {
+            keys[30 * 64..31 * 64].iter_mut().zip(&query).for_each(|(key, q)| *key = 4.0 * q);
+        }
+        region.write(0, Part::Key, &mut keys);
+        region.write(0, Part::Value, &mut noise.take(64 * 64, 1.0));
+        region.commit((0..64).map(i64::from), 64);
+    }
+    write(&mut cache, Target::Window, 1, 64, &mut noise);
+    let sections = cache.sections(Target::Window);
+    let rotated = [&query[..]];
+    let queries = Queries { rotated: &rotated, rows: 1, heads: 1, kv_heads: 1, head_dim: 64 };
+    let chosen = sparse::choose(0, &sections, queries, 0, 2);
+    assert!(chosen[17], "{chosen:?}");
+    assert_eq!(chosen.iter().filter(|c| **c).count(), 3, "two, and the page being filled");
+    assert!(recall(0, &sections, queries, 2) > 0.9);
 }

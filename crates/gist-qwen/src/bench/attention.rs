@@ -91,7 +91,8 @@ fn measure(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) ->
         let queries = Queries { rotated: &[rotated], rows, heads, kv_heads, head_dim };
         let out = &mut out[..rotated.len()];
         let sections = cache.sections(Target::Window);
-        seconds(|| (0..times).for_each(|_| attend(0, &sections, queries, &mut partials, out))) / times as f64
+        seconds(|| (0..times).for_each(|_| attend(0, &sections, queries, None, &mut partials, out)))
+            / times as f64
     };
     let kv_bytes = (depth / PAGE) as u64 * layout.page_bytes();
     let repeats = BUFFER.div_ceil(kv_bytes as usize);

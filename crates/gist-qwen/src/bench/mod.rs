@@ -4,11 +4,13 @@
 mod attention;
 mod context;
 mod kv_error;
+mod sparse;
 mod stream;
 
 pub use attention::{ATTENTION_SHAPES, AttentionShape, AttentionSpeed, attention};
 pub use context::{ContextSpeed, context};
 pub use kv_error::{KvError, kv_error};
+pub use sparse::{SparseSpeed, sparse};
 pub use stream::{StreamReport, stream};
 
 use std::time::Instant;

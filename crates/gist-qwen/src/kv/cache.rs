@@ -38,6 +38,8 @@ pub struct Work {
 pub(crate) struct Cache {
     regions: [Region; 3],
     sinks: SinkPositions,
+    /// How many pages of the window an answer reads; `None` for all.
+    pub(crate) budget: Option<usize>,
     pub(crate) work: Work,
 }
 
@@ -73,12 +75,12 @@ impl Section<'_> {
 impl Cache {
     pub(crate) fn new(pool: &Pool, sinks: SinkPositions) -> Self {
         let region = || Region::new(pool.clone(), 0);
-        Self { regions: [region(), region(), region()], sinks, work: Work::default() }
+        Self { regions: [region(), region(), region()], sinks, budget: None, work: Work::default() }
     }
 
     /// Of regions that were saved.
     pub(crate) fn restored(regions: [Region; 3], sinks: SinkPositions) -> Self {
-        Self { regions, sinks, work: Work::default() }
+        Self { regions, sinks, budget: None, work: Work::default() }
     }
 
     pub(crate) fn regions(&self) -> &[Region; 3] {

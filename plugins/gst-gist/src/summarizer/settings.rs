@@ -110,6 +110,23 @@ pub enum Quantize {
     Q4,
 }
 
+/// How much of the window an answer reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistAttention")]
+#[repr(i32)]
+pub enum Attention {
+    /// All of it.
+    #[default]
+    #[enum_value(name = "Exact: all of the window", nick = "exact")]
+    Exact,
+    /// The pages that matter most.
+    #[enum_value(
+        name = "Sparse: the pages that matter most, as many as attention-budget says",
+        nick = "sparse"
+    )]
+    Sparse,
+}
+
 /// What becomes of the rest when the oldest segments are evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstGistEviction")]
@@ -174,6 +191,8 @@ pub(super) struct Settings {
     pub(super) feature_cache_max_bytes: u64,
     pub(super) kv_type: KvType,
     pub(super) eviction: Eviction,
+    pub(super) attention: Attention,
+    pub(super) attention_budget: u32,
     pub(super) context_length: u32,
     pub(super) memory_length: u32,
     pub(super) fps: gst::Fraction,
@@ -209,6 +228,8 @@ impl Default for Settings {
             feature_cache_max_bytes: 4 << 30,
             kv_type: KvType::Q8,
             eviction: Eviction::MovingSinks,
+            attention: Attention::Exact,
+            attention_budget: 4096,
             context_length: 0,
             memory_length: 4096,
             fps: gst::Fraction::new(1, 1),
@@ -255,6 +276,10 @@ impl Settings {
         }
     }
 
+    pub(super) fn attention_budget(&self) -> Option<usize> {
+        (self.attention == Attention::Sparse).then_some(self.attention_budget as usize)
+    }
+
     /// The saved context to go on with.
     pub(super) fn restore_from(&self) -> Option<std::path::PathBuf> {
         (!self.restore_from.is_empty()).then(|| self.restore_from.clone().into())
@@ -292,6 +317,8 @@ impl Settings {
             "feature-cache-max-bytes" => self.feature_cache_max_bytes = time(),
             "kv-type" => self.kv_type = value.get().unwrap_or_default(),
             "eviction" => self.eviction = value.get().unwrap_or_default(),
+            "attention" => self.attention = value.get().unwrap_or_default(),
+            "attention-budget" => self.attention_budget = count(),
             "context-length" => self.context_length = count(),
             "memory-length" => self.memory_length = count(),
             "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
@@ -339,6 +366,8 @@ impl Settings {
             "feature-cache-max-bytes" => self.feature_cache_max_bytes.to_value(),
             "kv-type" => self.kv_type.to_value(),
             "eviction" => self.eviction.to_value(),
+            "attention" => self.attention.to_value(),
+            "attention-budget" => self.attention_budget.to_value(),
             "context-length" => self.context_length.to_value(),
             "memory-length" => self.memory_length.to_value(),
             "fps" => self.fps.to_value(),
@@ -453,6 +482,18 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .blurb("How the rolling context is stored: what takes less memory is less exact")
             .mutable_ready()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("attention", d.attention)
+            .nick("Attention")
+            .blurb("How much of the window an answer reads; what is appended is always encoded exactly")
+            .mutable_ready()
+            .build(),
+        count(
+            "attention-budget",
+            "Attention budget",
+            "Tokens of the window that an answer reads with attention=sparse, in pages of 64",
+            64,
+            d.attention_budget,
+        ),
         glib::ParamSpecEnum::builder_with_default("eviction", d.eviction)
             .nick("Eviction")
             .blurb("What becomes of the rest of the context when its oldest lines leave")

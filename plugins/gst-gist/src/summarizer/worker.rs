@@ -175,6 +175,7 @@ impl Worker {
             memory_length: settings.memory_length as usize,
             max_pixels: settings.max_pixels as usize,
             eviction: settings.eviction(),
+            attention_budget: settings.attention_budget(),
             token_log: CAT.above_threshold(gst::DebugLevel::Log),
             ..ContextConfig::default()
         };
