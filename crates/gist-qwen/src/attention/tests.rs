@@ -33,7 +33,7 @@ fn case() -> impl Strategy<Value = Case> {
             kv_heads,
             group,
             rows,
-            regions: regions.into(),
+            regions,
             seed,
         })
 }

@@ -26,9 +26,14 @@ fn run(avx2: Avx2, task: impl Task) {
 
 impl Arch for Avx2 {
     #[inline(always)]
-    fn floats<F: Floats, const G: usize>(self, lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G] {
+    fn floats<F: Floats, const G: usize>(
+        self,
+        lines: &[F::Line],
+        x: &[[f32; G]],
+        ahead: usize,
+    ) -> [[f32; LANES]; G] {
         // SAFETY: `self` exists only if the CPU has the features that `floats` enables.
-        unsafe { floats::<F, G>(lines, x) }
+        unsafe { floats::<F, G>(lines, x, ahead) }
     }
 
     #[inline(always)]
@@ -37,9 +42,10 @@ impl Arch for Avx2 {
         units: &[C::Unit],
         x: &[[[i16; UNIT]; G]],
         steps: &[Step; G],
+        ahead: usize,
     ) -> [[f32; LANES]; G] {
         // SAFETY: `self` exists only if the CPU has the features that `codes` enables.
-        unsafe { codes::<C, G>(units, x, steps) }
+        unsafe { codes::<C, G>(units, x, steps, ahead) }
     }
 
     #[inline(always)]
@@ -74,10 +80,7 @@ impl Arch for Avx2 {
 
     #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
-        for line in bytes.chunks(64) {
-            // SAFETY: a prefetch is a hint that never faults, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
-        }
+        bytes.chunks(64).for_each(|line| prefetch(line.as_ptr(), 0));
     }
 
     #[inline(always)]
@@ -89,9 +92,10 @@ impl Arch for Avx2 {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn floats<F: Floats, const G: usize>(lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G] {
+fn floats<F: Floats, const G: usize>(lines: &[F::Line], x: &[[f32; G]], ahead: usize) -> [[f32; LANES]; G] {
     let mut sums = [[_mm256_setzero_ps(); 2]; G];
     for (line, x) in lines.iter().zip(x) {
+        prefetch(std::ptr::from_ref(line).cast(), ahead);
         let line = load_line::<F>(line);
         for (sums, x) in sums.iter_mut().zip(x) {
             let x = _mm256_set1_ps(*x);
@@ -113,9 +117,11 @@ fn codes<C: Codes, const G: usize>(
     units: &[C::Unit],
     x: &[[[i16; UNIT]; G]],
     steps: &[Step; G],
+    ahead: usize,
 ) -> [[f32; LANES]; G] {
     let mut sums = [[_mm256_setzero_si256(); 2]; G];
     for (unit, x) in units.iter().zip(x) {
+        prefetch(std::ptr::from_ref(unit).cast(), ahead);
         for pair in 0..2 {
             let codes = load_codes::<C>(unit, pair);
             for (sums, x) in sums.iter_mut().zip(x) {
@@ -250,6 +256,13 @@ fn to_array(x: __m256i) -> [i32; 8] {
     // SAFETY: one unaligned store of 8 integers, inside the array.
     unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), x) }
     lanes
+}
+
+/// Brings the line `ahead` bytes behind an address nearer.
+#[inline(always)]
+fn prefetch(at: *const u8, ahead: usize) {
+    // SAFETY: a prefetch is a hint that never faults, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast()) }
 }
 
 /// 16 floats.
