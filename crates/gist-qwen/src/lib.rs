@@ -8,14 +8,14 @@
 //!
 //! * [`model`]: loading, taking turns; `plan`: what memory that takes
 //! * `context`, `generation`: the traits of gist-core, constrained answers; `chat`: ChatML
-//! * [`mod@bench`]: speed of the released shape
+//! * [`mod@bench`]: speed of released shapes, and what packed keys and values cost
 //! * [`describe`]: one question about one picture
 //! * `features`: encoded pairs on disk
 //! * [`parity`]: the product against the reference implementation
 //! * `sight`: from pairs of pictures to segments
 //! * `rolling`: segments, eviction, forks; `saved`: to a file and back
 //! * `sequence`: tokens, their positions, and rows of pictures among them
-//! * [`kv`]: pages of keys and values
+//! * [`kv`]: pages of keys and values, in floats, 8 or 4 bits
 //! * `attention`, [`rope`], `decoder`, `experts`, `math`, `product`: the arithmetic
 //! * `path`: own kernels on the CPU, or candle on any device
 //! * `reference`: the decoder in candle operations, the oracle and the way to a GPU

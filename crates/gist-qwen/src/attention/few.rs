@@ -34,6 +34,8 @@ struct View<'a> {
     /// Rows that are held and seen by the last query.
     start: usize,
     end: usize,
+    /// How far the keys and the values of the page that comes next lie behind these in memory.
+    ahead: [usize; 2],
 }
 
 impl Task for Few<'_> {
@@ -68,13 +70,18 @@ impl Task for Few<'_> {
                 let (page, rows) = piece.section.region.page(index, piece.total);
                 let [keys, values] =
                     [Part::Key, Part::Value].map(|part| page.half(job.layer, part, job.head));
+                let mut ahead = [0; 2];
                 if index + 1 < piece.pages.end {
                     let (next, _) = piece.section.region.page(index + 1, piece.total);
-                    for part in [Part::Key, Part::Value] {
-                        arch.prefetch(next.half(job.layer, part, job.head).bytes);
+                    for (ahead, (part, half)) in
+                        ahead.iter_mut().zip([(Part::Key, keys), (Part::Value, values)])
+                    {
+                        let next = next.half(job.layer, part, job.head);
+                        *ahead = next.bytes.as_ptr().addr().wrapping_sub(half.bytes.as_ptr().addr());
+                        arch.prefetch(&next.bytes[next.data().len()..]);
                     }
                 }
-                let view = View { keys, values, start: rows.start, end: rows.end };
+                let view = View { keys, values, start: rows.start, end: rows.end, ahead };
                 let ends = |query: usize| {
                     let end = piece.section.region.end(piece.section.visible(query / group));
                     end.saturating_sub(index * PAGE).clamp(view.start, view.end)
@@ -141,7 +148,7 @@ fn float_scores<A: Arch, F: Floats, const G: usize>(
     let head_dim = view.keys.numbers.inner;
     let x = &scratch.turned[from * head_dim..].as_chunks::<G>().0[..head_dim];
     for (i, lines) in F::lines(view.keys.data()).chunks_exact(head_dim).enumerate() {
-        let sums = arch.floats::<F, G>(lines, x);
+        let sums = arch.floats::<F, G>(lines, x, view.ahead[0]);
         for (scores, sums) in scores.iter_mut().zip(sums) {
             scores[i * LANES..][..LANES].copy_from_slice(&sums);
         }
@@ -173,7 +180,7 @@ fn code_scores<A: Arch, C: Codes, const G: usize>(
     let x = &mut quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..inner / UNIT];
     let steps = arch.quantize(folded, x);
     for (i, units) in C::units(view.keys.data()).chunks_exact(inner / UNIT).enumerate() {
-        let sums = arch.codes::<C, G>(units, x, &steps);
+        let sums = arch.codes::<C, G>(units, x, &steps, view.ahead[0]);
         for ((scores, sums), offset) in scores.iter_mut().zip(&sums).zip(offsets) {
             let scores = &mut scores[i * LANES..][..LANES];
             scores.iter_mut().zip(sums).for_each(|(score, x)| *score = x + offset);
@@ -193,7 +200,7 @@ fn float_values<A: Arch, F: Floats, const G: usize>(
     let x: [[f32; G]; PAGE] = std::array::from_fn(|row| std::array::from_fn(|g| weights[g][row]));
     let width = out.len() / G;
     for (i, lines) in F::lines(view.values.data()).chunks_exact(PAGE).enumerate() {
-        let sums = arch.floats::<F, G>(&lines[rows.clone()], &x[rows.clone()]);
+        let sums = arch.floats::<F, G>(&lines[rows.clone()], &x[rows.clone()], view.ahead[1]);
         for (g, sums) in sums.iter().enumerate() {
             let out = &mut out[g * width + i * LANES..][..LANES];
             out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
@@ -222,7 +229,7 @@ fn code_values<A: Arch, C: Codes, const G: usize>(
             }
             steps = arch.quantize(folded.as_flattened(), x);
         }
-        let sums = arch.codes::<C, G>(units, x, &steps);
+        let sums = arch.codes::<C, G>(units, x, &steps, view.ahead[1]);
         for (out, sums) in out.chunks_exact_mut(width).zip(&sums) {
             let out = &mut out[i * LANES..][..LANES];
             out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);

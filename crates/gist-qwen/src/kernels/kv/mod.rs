@@ -60,15 +60,22 @@ pub(crate) struct Q4;
 
 /// Instructions to compute with.
 pub(crate) trait Arch: Copy + Send + Sync {
-    /// `[g][lane]` of one group of lanes; `x` is `[inner][G]`.
-    fn floats<F: Floats, const G: usize>(self, lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G];
+    /// `[g][lane]` of one group of lanes; `x` is `[inner][G]`. What lies `ahead` bytes behind each line is brought
+    /// nearer: pages lie anywhere, and hardware that fetches ahead by itself does not know where the next one is.
+    fn floats<F: Floats, const G: usize>(
+        self,
+        lines: &[F::Line],
+        x: &[[f32; G]],
+        ahead: usize,
+    ) -> [[f32; LANES]; G];
 
-    /// `[g][lane]` of one group of lanes; `x` is quantised.
+    /// `[g][lane]` of one group of lanes; `x` is quantised, `ahead` as in [`Self::floats`].
     fn codes<C: Codes, const G: usize>(
         self,
         units: &[C::Unit],
         x: &[[[i16; UNIT]; G]],
         steps: &[Step; G],
+        ahead: usize,
     ) -> [[f32; LANES]; G];
 
     /// Quantises `G` vectors, `x` being `[G][inner]` and the inner axis a multiple of 8, to `out`, `[inner / 4][G][4]`.
@@ -87,8 +94,7 @@ pub(crate) trait Arch: Copy + Send + Sync {
     /// Codes as f32, without the bias, `[inner][lane]`.
     fn unpack<C: Codes>(self, unit: &C::Unit) -> [[f32; LANES]; UNIT];
 
-    /// Brings memory nearer that will be read next: pages lie anywhere, and what fetches ahead by itself does not know
-    /// where.
+    /// Brings memory nearer that will be read next.
     fn prefetch(self, bytes: &[u8]);
 
     /// Halves as f32.

@@ -9,7 +9,12 @@ use crate::math;
 pub(super) struct Portable;
 
 impl Arch for Portable {
-    fn floats<F: Floats, const G: usize>(self, lines: &[F::Line], x: &[[f32; G]]) -> [[f32; LANES]; G] {
+    fn floats<F: Floats, const G: usize>(
+        self,
+        lines: &[F::Line],
+        x: &[[f32; G]],
+        _: usize,
+    ) -> [[f32; LANES]; G] {
         let mut sums = [[0.0; LANES]; G];
         for (line, x) in lines.iter().zip(x) {
             let line = F::unpack(line);
@@ -25,6 +30,7 @@ impl Arch for Portable {
         units: &[C::Unit],
         x: &[[[i16; UNIT]; G]],
         steps: &[Step; G],
+        _: usize,
     ) -> [[f32; LANES]; G] {
         let mut sums = [[0i32; LANES]; G];
         for (unit, x) in units.iter().zip(x) {

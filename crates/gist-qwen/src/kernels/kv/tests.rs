@@ -24,7 +24,10 @@ impl Same {
         assert_eq!(ours, theirs);
         assert!(steps.iter().zip(&same).all(|(a, b)| a.size == b.size && a.sum == b.sum));
         let units = &C::units(&self.bytes)[..inner / UNIT];
-        assert_eq!(arch.codes::<C, G>(units, &ours, &steps), Portable.codes::<C, G>(units, &ours, &steps));
+        assert_eq!(
+            arch.codes::<C, G>(units, &ours, &steps, 64),
+            Portable.codes::<C, G>(units, &ours, &steps, 64)
+        );
         for unit in units {
             assert_eq!(arch.unpack::<C>(unit), Portable.unpack::<C>(unit));
         }
@@ -33,7 +36,7 @@ impl Same {
     fn floats<A: Arch, F: Floats, const G: usize>(&self, arch: A) {
         let x = self.x.as_chunks::<G>().0;
         let lines = &F::lines(&self.bytes)[..x.len().min(self.bytes.len() / size_of::<F::Line>())];
-        let (ours, theirs) = (arch.floats::<F, G>(lines, x), Portable.floats::<F, G>(lines, x));
+        let (ours, theirs) = (arch.floats::<F, G>(lines, x, 64), Portable.floats::<F, G>(lines, x, 64));
         for (a, b) in ours.as_flattened().iter().zip(theirs.as_flattened()) {
             near(*a, *b, 1e-4 * (1.0 + b.abs()));
         }
@@ -90,7 +93,7 @@ fn extremes_do_not_overflow() {
             let (x, bytes) = (vec![3.0; inner], vec![byte; inner * LANES]);
             let mut quantized = vec![[[0; UNIT]; 1]; inner / UNIT];
             let steps = Portable.quantize(&x, &mut quantized);
-            let [sums] = Portable.codes::<Q8, 1>(Q8::units(&bytes), &quantized, &steps);
+            let [sums] = Portable.codes::<Q8, 1>(Q8::units(&bytes), &quantized, &steps, 0);
             let want = 3.0 * code * inner as f32;
             sums.iter().for_each(|sum| near(*sum, want, 1e-3 * want.abs()));
             run(Same { x, bytes });
@@ -105,7 +108,7 @@ fn what_is_no_number_stays_visible() {
         x[5] = fault;
         let mut quantized = vec![[[0; UNIT]; 1]; 8];
         let steps = Portable.quantize(&x, &mut quantized);
-        let [sums] = Portable.codes::<Q8, 1>(Q8::units(&[1; 512]), &quantized, &steps);
+        let [sums] = Portable.codes::<Q8, 1>(Q8::units(&[1; 512]), &quantized, &steps, 0);
         assert!(sums.iter().all(|sum| sum.is_nan()));
     }
 }
