@@ -213,11 +213,12 @@ fn drive(
                 MessageView::Error(error) => return Err(failure::explain(error, missing.as_deref(), job)),
                 MessageView::Warning(warning) => screen.say(&failure::warning(warning, job)),
                 MessageView::Progress(progress) => {
-                    let (kind, code, text) = progress.get();
-                    if code == "gist-load" {
-                        // What memory it will take is worth a line that stays.
-                        let starts = kind == gst::ProgressType::Start;
-                        if starts { screen.say(text) } else { screen.loading(text) }
+                    let (_, code, text) = progress.get();
+                    match code {
+                        "gist-load" => screen.loading(text),
+                        // Worth a line that stays.
+                        "gist-memory" => screen.say(text),
+                        _ => {}
                     }
                 }
                 MessageView::Latency(_) => {

@@ -78,10 +78,7 @@ pub(super) fn load(
     mut progress: impl FnMut(f32) + Send,
 ) -> Result<Arc<dyn Model>, String> {
     let path = match source {
-        Source::Mock(script) => {
-            plan("a script without weights");
-            return Ok(Arc::new(Mock::new(script)));
-        }
+        Source::Mock(script) => return Ok(Arc::new(Mock::new(script))),
         Source::File { path, .. } => path,
         Source::Taken => return Err("the model was loaded before".into()),
     };
@@ -102,7 +99,6 @@ pub(super) fn load(
     };
     let mut slot = lock(&slot);
     if let Some(model) = slot.upgrade() {
-        plan("another stream has it in memory");
         return Ok(model);
     }
     let mut plan = |memory: &gist_qwen::MemoryPlan| plan(&memory.to_string());

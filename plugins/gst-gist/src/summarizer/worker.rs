@@ -151,8 +151,10 @@ impl Worker {
         let start = Instant::now();
         let source = std::mem::take(&mut self.source);
         let mut told = 0;
+        self.progress(gst::ProgressType::Start, &format!("loading {}", self.settings.model));
         let plan = |plan: &str| {
-            self.progress(gst::ProgressType::Start, &format!("loading {}: {plan}", self.settings.model));
+            let text = format!("{} takes {plan}", self.settings.model);
+            self.post_progress(gst::ProgressType::Continue, "gist-memory", &text);
         };
         let model = backend::load(source, &self.settings, plan, |share| {
             let percent = (share * 100.0) as u32;
@@ -197,8 +199,12 @@ impl Worker {
     }
 
     fn progress(&self, kind: gst::ProgressType, text: &str) {
+        self.post_progress(kind, "gist-load", text);
+    }
+
+    fn post_progress(&self, kind: gst::ProgressType, code: &str, text: &str) {
         if let Some(element) = self.element.upgrade() {
-            let message = gst::message::Progress::builder(kind, "gist-load", text).src(&element).build();
+            let message = gst::message::Progress::builder(kind, code, text).src(&element).build();
             let _ = element.post_message(message);
         }
     }
