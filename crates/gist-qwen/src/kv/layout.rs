@@ -7,7 +7,7 @@ use super::panel::Numbers;
 use crate::config::Config;
 use crate::kernels::kv::{INNER, LANES};
 
-/// How keys and values of full pages are stored. A page that is not yet full takes [`KvType::open`].
+/// How keys and values of full pages are stored. A page that is not yet full holds floats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
     /// Full precision, for tests of exactness.

@@ -4,7 +4,7 @@
 //! The page being filled holds floats. Once it is full it is sealed: packed in the context's [`KvType`] and from then
 //! on only read. Scales can so be chosen over a whole page: for keys one for each channel over the 64 tokens, because
 //! some channels of the Qwen family's keys are far larger than others; for values one for each token and
-//! 32 channels. In 4 bits values are rotated first (see [`rotation`]).
+//! 32 channels. In 4 bits values are rotated first (see `rotation`).
 //!
 //! * `layout`: how large what is and where it lies
 //! * `panel`: the order of numbers the kernels read, and packing
