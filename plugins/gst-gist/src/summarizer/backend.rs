@@ -106,21 +106,10 @@ pub(super) fn load(
         context_length: settings.context_length as usize,
         mmproj: settings.mmproj(),
         device: gist_qwen::ComputeDevice::named(&settings.device)?,
-        quantize: match settings.quantize {
-            Quantize::None => None,
-            Quantize::Q8 => Some(gist_qwen::Quantization::Q8),
-            Quantize::Q4 => Some(gist_qwen::Quantization::Q4),
-        },
+        quantize: settings.quantize.into(),
         features: settings.features(),
-        kv_type: match settings.kv_type {
-            KvType::F16 => gist_qwen::KvType::F16,
-            KvType::Q8 => gist_qwen::KvType::Q8,
-            KvType::Q4 => gist_qwen::KvType::Q4,
-        },
-        video_layout: match settings.video_layout {
-            VideoLayout::Stamped => gist_qwen::VideoLayout::Stamped,
-            VideoLayout::Nested => gist_qwen::VideoLayout::Nested,
-        },
+        kv_type: settings.kv_type.into(),
+        video_layout: settings.video_layout.into(),
         plan: Some(&mut plan),
         progress: Some(&mut progress),
         ..Default::default()

@@ -176,7 +176,7 @@ impl Worker {
             context_length: settings.context_length as usize,
             memory_length: settings.memory_length as usize,
             max_pixels: settings.max_pixels as usize,
-            eviction: settings.eviction(),
+            eviction: settings.eviction.into(),
             attention_budget: settings.attention_budget(),
             token_log: CAT.above_threshold(gst::DebugLevel::Log),
             ..ContextConfig::default()
