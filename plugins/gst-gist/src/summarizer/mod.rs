@@ -19,7 +19,9 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-pub use settings::{Backend, Gate, Granularity, OverloadPolicy, Quantize};
+pub use settings::{
+    Attention, Backend, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize, VideoLayout,
+};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("gistsummarizer", gst::DebugColorFlags::empty(), Some("Chapters while it plays"))
