@@ -25,6 +25,9 @@ const GENERIC: [&str; 16] = [
     "概述",
 ];
 
+/// What of the instructions for a title small models repeat in its place, as [`normal`] has it.
+const ECHO: &str = "8wordsthatname";
+
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -34,6 +37,9 @@ pub enum Fault {
     /// The title would fit any chapter of any talk.
     #[error("the title {0:?} says nothing about this chapter")]
     TitleEmpty(String),
+    /// The title is made of the words it was asked for with.
+    #[error("the title {0:?} repeats the instructions")]
+    TitleEcho(String),
     /// The title is only the heading of a slide.
     #[error("the title {0:?} only copies the heading of a slide")]
     TitleCopied(String),
@@ -81,6 +87,9 @@ impl Checker {
         }
         if GENERIC.contains(&letters.as_str()) {
             return Err(Fault::TitleEmpty(title.into()));
+        }
+        if letters.contains(ECHO) {
+            return Err(Fault::TitleEcho(title.into()));
         }
         if self.titles.contains(&letters) {
             return Err(Fault::TitleRepeated(title.into()));
@@ -146,6 +155,23 @@ mod tests {
         let fault = checker.check("How Nodes find peers!", "Other words.", none()).unwrap_err();
         assert!(matches!(fault, Fault::TitleRepeated(_)));
         assert_eq!(checker.check("Another", "nodes ask seeds", none()), Err(Fault::SummaryRepeated));
+    }
+
+    #[test]
+    fn a_title_made_of_its_own_instructions_is_none() {
+        let (segments, span) = (0..1, crate::time::Span::default());
+        let asked = crate::prompt::ChapterPrompt {
+            segments,
+            span,
+            language: "English",
+            instructions: None,
+            avoid: None,
+        };
+        assert!(normal(&asked.text()).contains(ECHO), "the words are those of the prompt");
+        for title in ["3 to 8 words that name this chapter's", "Chapter Summary: 3 to 8 words that name"] {
+            let fault = Checker::default().check(title, "Nodes ask seeds.", none());
+            assert!(matches!(fault, Err(Fault::TitleEcho(_))), "{title}");
+        }
     }
 
     #[test]

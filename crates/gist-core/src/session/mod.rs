@@ -189,10 +189,8 @@ impl Session {
         if self.lines.len() > MAX_LINES {
             self.lines.pop_front();
         }
+        self.trim_spans();
         let usage = self.context.usage();
-        while self.spans.front().is_some_and(|(segment, _)| *segment < usage.oldest) {
-            self.spans.pop_front();
-        }
         let turnovers = usage.evicted / usage.capacity.max(1) as u64;
         if turnovers > self.turnovers {
             self.turnovers = turnovers;
@@ -202,6 +200,14 @@ impl Session {
                 evicted = usage.evicted,
                 "the window has turned over"
             );
+        }
+    }
+
+    /// Forgets the times of lines that have left the window: the text of a chapter may have needed their room.
+    fn trim_spans(&mut self) {
+        let oldest = self.context.usage().oldest;
+        while self.spans.front().is_some_and(|(segment, _)| *segment < oldest) {
+            self.spans.pop_front();
         }
     }
 
@@ -363,6 +369,7 @@ impl Session {
         if question.trim().is_empty() {
             return self.answers.push_back(failed("there is no question"));
         }
+        self.trim_spans();
         let counts = |at: &Span| part.is_none_or(|part| part.overlaps(*at));
         let lines = self.spans.iter().filter(|(_, at)| counts(at)).copied().collect();
         self.writer.ask(Question { text: question.into(), span: part, lines });

@@ -61,8 +61,7 @@ impl Session {
         let usage = context.usage();
         let next_segment = note.spans.last().map_or(usage.oldest, |(segment, _)| segment + 1);
         let ordered = note.spans.is_sorted_by(|a, b| a.0 < b.0);
-        let known = note.spans.first().is_none_or(|(segment, _)| *segment >= usage.oldest);
-        if !ordered || !known || note.memory.len() != usage.memory_texts {
+        if !ordered || note.memory.len() != usage.memory_texts {
             return Err(damaged());
         }
         let mut session = Self::around(model, identity, config, context);
@@ -73,6 +72,7 @@ impl Session {
         session.sequence = note.sequence;
         session.next_segment = next_segment;
         session.spans = note.spans.into();
+        session.trim_spans();
         session.writer.take_up(note.memory, note.language);
         Ok(session)
     }

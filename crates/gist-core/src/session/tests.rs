@@ -307,6 +307,16 @@ fn a_saved_session_answers_and_goes_on() {
     assert_eq!((closed.id.as_str(), closed.index), ("0123456789-1", 1));
     assert!(closed.title.contains("Then they are"), "{}", closed.title);
 
+    // A line that has left the window to make room for the text of a chapter is no answer any more.
+    let mut value: serde_json::Value = serde_json::from_slice(&saved).unwrap();
+    value["window"].as_array_mut().unwrap().remove(0);
+    let mut rolled = again(&serde_json::to_vec(&value).unwrap()).unwrap();
+    rolled.ask("What was there?", Some(Span::new(7 * SECOND, 8 * SECOND)));
+    rolled.ask("And before?", Some(Span::new(1 * SECOND, 2 * SECOND)));
+    while rolled.work(0) {}
+    let sources: Vec<_> = rolled.answers().map(|a| a.statements[0].sources.clone()).collect();
+    assert_eq!(sources, [vec![(7.0, 9.0)], vec![(1.0, 6.0)]], "a line, and a chapter of the memory");
+
     assert!(again(b"{}").is_err());
     let changed = String::from_utf8(saved).unwrap().replace("\"memory\":[{", "\"memory\":[{\"x\":1},{");
     assert!(again(changed.as_bytes()).is_err());
