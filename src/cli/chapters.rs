@@ -58,13 +58,19 @@ impl ChaptersArgs {
     fn job(&self) -> anyhow::Result<Job> {
         let job = self.stream.job()?;
         let (outputs, json_to_stdout) = self.outputs()?;
-        for read in self.stream.files() {
-            if let Some(output) = outputs.iter().find(|output| same_file(&output.path, read)) {
-                let name = output.path.display();
+        let written = outputs.iter().map(|output| &output.path).chain(&self.save_context);
+        for (read, written) in written.flat_map(|path| self.stream.files().map(move |read| (read, path))) {
+            if same_file(written, read) {
+                let name = written.display();
                 return Err(
                     Class::Usage.failure(format!("{name} is read: the chapters would be written over it"))
                 );
             }
+        }
+        if let Some(path) = &self.save_context
+            && path.to_str().is_none()
+        {
+            return Err(Class::Usage.failure(format!("{}: the name is not UTF-8", path.display())));
         }
         let show = if json_to_stdout { Show::Json } else { Show::Chapters };
         Ok(Job { outputs, show, save_context: self.save_context.clone(), ..job })

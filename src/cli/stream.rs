@@ -145,6 +145,15 @@ enum VideoLayout {
     Nested,
 }
 
+impl From<VideoLayout> for gist_qwen::VideoLayout {
+    fn from(layout: VideoLayout) -> Self {
+        match layout {
+            VideoLayout::Stamped => Self::Stamped,
+            VideoLayout::Nested => Self::Nested,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Granularity {
     /// About 6 an hour
@@ -215,6 +224,7 @@ impl StreamArgs {
             mmproj: self.mmproj.clone().map(PathBuf::from),
             quantize: self.quantize.map(Into::into),
             kv_type: self.kv_type.map(Into::into).unwrap_or_default(),
+            video_layout: self.video_layout.map(Into::into).unwrap_or_default(),
             // A saved context has its own size, which is checked when it is read.
             context_length: 1,
             ..LoadOptions::default()

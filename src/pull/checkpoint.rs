@@ -17,6 +17,11 @@ use crate::run::input::redact;
 /// How often a file is fetched from its beginning before it is given up as another one.
 const FETCHES: usize = 2;
 
+/// Keeps the choice among GGUF files until the manifest does, and when files are found damaged.
+const CHOSEN: &str = ".chosen";
+/// A pattern is a part of a file's name.
+const MAX_CHOSEN: usize = 256;
+
 /// Fetches what is missing of a checkpoint, or has changed on the hub. Returns whether there was anything to do.
 /// `pattern` tells which of several GGUF files is wanted.
 ///
@@ -30,9 +35,17 @@ pub(crate) fn pull_checkpoint(
 ) -> Result<bool, PullError> {
     let called = id.to_string();
     let failed = |why: String| PullError::Hub { id: called.clone(), why: redact(&why) };
+    let write = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PullError::Write { path, source }
+    };
+    let dir = store.hub_directory(id);
+    fs::create_dir_all(&dir).map_err(write(&dir))?;
+    let _lock = lock(&store.root().join(format!(".{}.lock", called.replace('/', "--"))), &called)?;
     let old = store.verify_hub(id, &called).ok();
-    // Without a word it stays what it is.
-    let pattern = pattern.or_else(|| old.as_ref()?.pattern.as_deref());
+    // Without a word it stays what it is, or was to become when a pull was cut off.
+    let chosen = fs::read_to_string(dir.join(CHOSEN)).ok().filter(|chosen| chosen.len() < MAX_CHOSEN);
+    let pattern = pattern.or_else(|| old.as_ref()?.pattern.as_deref()).or(chosen.as_deref());
     let same = old.as_ref().filter(|old| old.pattern.as_deref() == pattern);
     let told = match hub {
         Some(hub) => {
@@ -54,13 +67,9 @@ pub(crate) fn pull_checkpoint(
     let total = entries.iter().map(|entry| entry.size).sum();
     eprintln!("{id}: {} files, {}, commit {}", entries.len(), bytes(total), &commit[..12]);
 
-    let write = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PullError::Write { path, source }
-    };
-    let dir = store.hub_directory(id);
-    fs::create_dir_all(&dir).map_err(write(&dir))?;
-    let _lock = lock(&store.root().join(format!(".{}.lock", called.replace('/', "--"))), &called)?;
+    if let Some(pattern) = pattern {
+        fs::write(dir.join(CHOSEN), pattern).map_err(write(&dir))?;
+    }
 
     // A whole checkpoint is used until the other one is there; an incomplete one is used by nobody.
     let job = Job { id, hub, dir: &dir, commit: &commit, replaces: old.is_some() };
@@ -214,12 +223,13 @@ fn is_there(entry: &Entry, path: &Path) -> bool {
         }
 }
 
-/// Removes what an earlier choice or an interrupted pull left: a folder with two models is refused by the loader.
+/// Removes what an earlier choice, an earlier commit or an interrupted pull left: a folder with two models is refused by
+/// the loader, and a template or a config that is gone would still be believed.
 fn tidy(dir: &Path, files: &[File]) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let weights = choice::is_gguf(&name) || name.ends_with(".safetensors");
-        let left = weights && !files.iter().any(|file| file.name == name);
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let left = is_file && !name.starts_with('.') && !files.iter().any(|file| file.name == name);
         if left || (name.starts_with('.') && name.ends_with(".part")) {
             checksum::forget(&entry.path());
             let _ = fs::remove_file(entry.path());

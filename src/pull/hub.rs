@@ -151,7 +151,9 @@ impl Hub {
             have = 0;
         }
         if have == size && part.exists() {
-            return Ok(());
+            // It may have been written and not yet been brought to the disk.
+            let synced = Disk::open(part).and_then(|file| file.sync_all());
+            return synced.map_err(|e| Attempt::Final(HubError::Failed(format!("{}: {e}", part.display()))));
         }
         let mut request = self.get(&self.address(path));
         if have > 0 {
@@ -160,7 +162,12 @@ impl Hub {
         let mut response = request
             .call()
             .map_err(HubError::from)
-            .map_err(|why| if why.passes() { Attempt::Interrupted(why) } else { Attempt::Final(why) })?;
+            // A connection that broke in the middle of a file may come back; one that never was will not.
+            .map_err(|why| match why {
+                HubError::Failed(_) if have > 0 => Attempt::Interrupted(why),
+                why if why.passes() => Attempt::Interrupted(why),
+                why => Attempt::Final(why),
+            })?;
         // 206 is the rest; any other success is the file from its beginning.
         let rest = response.status() == 206;
         if !rest {

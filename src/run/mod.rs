@@ -254,7 +254,7 @@ fn timed(stats: &gst::Structure, screen: &Screen, job: &Job) -> anyhow::Result<(
 /// Tells where the context is.
 fn saved(message: &gst::message::Element, screen: &Screen) -> anyhow::Result<()> {
     let details = message.structure().context("a saved context without a place")?;
-    let field = |name: &str| details.get::<Option<String>>(name).ok().flatten().unwrap_or_default();
+    let field = |name: &str| details.get::<String>(name).unwrap_or_default();
     let (location, error) = (field("location"), field("error"));
     if !error.is_empty() {
         return Err(Class::Output.failure(format!("the context cannot be saved to {location}: {error}")));
@@ -266,7 +266,7 @@ fn saved(message: &gst::message::Element, screen: &Screen) -> anyhow::Result<()>
 /// Prints the answer.
 fn answered(message: &gst::message::Element, screen: &Screen, job: &Job) -> anyhow::Result<()> {
     let details = message.structure().context("an answer without words")?;
-    let field = |name: &str| details.get::<Option<String>>(name).ok().flatten().unwrap_or_default();
+    let field = |name: &str| details.get::<String>(name).unwrap_or_default();
     let (text, error) = (field("text"), field("error"));
     if !error.is_empty() {
         return Err(Class::Other.failure(format!("there is no answer: {error}")));

@@ -179,8 +179,17 @@ impl QwenModel {
     ) -> Result<(QwenContext, serde_json::Value), ModelError> {
         let engine = self.engine.clone();
         let layout = Layout::of(engine.decoder.config(), engine.kv_type);
-        let (rolling, note) = RollingContext::restore(&engine.fingerprint, layout, self.max_context(), from)?;
-        let mut rolling = rolling;
+        let most = self.max_context().saturating_sub(SCRATCH_TOKENS);
+        let (mut rolling, note) = RollingContext::restore(&engine.saved_as(), layout, most, from)?;
+        match config.eviction {
+            Eviction::MovingSinks => {}
+            Eviction::Keep => rolling.keep_sinks(),
+            Eviction::Recompute => {
+                let why =
+                    "a saved context does not hold what it was made of: eviction=recompute cannot take it up";
+                return Err(ModelError::Backend(why.into()));
+            }
+        }
         rolling.set_budget(config.attention_budget);
         if config.token_log {
             rolling.keep_log(&*engine, &Sequence::default());
@@ -253,7 +262,7 @@ impl Context for QwenContext {
     }
 
     fn save(&self, note: &serde_json::Value, to: &mut dyn std::io::Write) -> Result<(), ModelError> {
-        let saved = self.rolling.save(&self.engine.fingerprint, note, to);
+        let saved = self.rolling.save(&self.engine.saved_as(), note, to);
         saved.map_err(|e| ModelError::Backend(format!("the context cannot be saved: {e}")))
     }
 

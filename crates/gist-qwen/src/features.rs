@@ -139,8 +139,11 @@ impl FeatureCache {
             if *used <= goal {
                 break;
             }
-            fs::remove_file(path)?;
-            *used -= bytes;
+            // Another process may have been faster.
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => *used -= bytes,
+            }
         }
         Ok(true)
     }

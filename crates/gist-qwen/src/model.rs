@@ -99,6 +99,12 @@ impl Engine {
 }
 
 impl Engine {
+    /// What a saved context has to match: the model, and how pictures lie in its prompt.
+    pub(crate) fn saved_as(&self) -> String {
+        let layout = self.eyes.as_ref().map(|eyes| eyes.layout);
+        format!("{} {layout:?}", self.fingerprint)
+    }
+
     /// The tokens that mark pictures, when a whole video is marked as well.
     pub(crate) fn nested(&self) -> Option<&VisionTokens> {
         self.eyes.as_ref().filter(|eyes| eyes.layout == VideoLayout::Nested).map(|eyes| &eyes.tokens)

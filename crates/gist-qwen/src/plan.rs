@@ -91,8 +91,9 @@ impl Sizes {
     /// The plan for so many tokens, 0 for what the model was trained for, among its neighbours.
     pub fn table(&self, context_length: usize, kv_type: KvType) -> PlanTable {
         let most = self.config.max_context;
-        let asked = if context_length == 0 { most } else { context_length };
-        let mut lengths = vec![asked, asked / 2, asked / 4, (2 * asked).min(most)];
+        // More than the model was trained for is not opened.
+        let asked = if context_length == 0 { most } else { context_length.min(most) };
+        let mut lengths = vec![asked, asked / 2, asked / 4, asked.saturating_mul(2).min(most)];
         lengths.retain(|n| *n > 0);
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();

@@ -28,7 +28,9 @@ impl<'a> Strided<'a> {
 
     /// Whether an element `[rows - 1, columns - 1]`, and so each before it, is in the slice.
     fn holds(self, rows: usize, columns: usize) -> bool {
-        rows > 0 && columns > 0 && self.values.len() > (rows - 1) * self.row + (columns - 1) * self.column
+        let last = |count: usize, stride: usize| count.checked_sub(1)?.checked_mul(stride);
+        let last = last(rows, self.row).zip(last(columns, self.column));
+        last.and_then(|(row, column)| row.checked_add(column)).is_some_and(|last| last < self.values.len())
     }
 }
 
@@ -45,7 +47,8 @@ pub(crate) fn product(
     add: bool,
 ) {
     assert!(a.holds(m, k) && b.holds(k, n) && out_stride >= n, "operands too small");
-    assert!(out.len() >= (m - 1) * out_stride + n, "the output is too small");
+    let needed = (m - 1).checked_mul(out_stride).and_then(|rows| rows.checked_add(n));
+    assert!(needed.is_some_and(|needed| needed <= out.len()), "the output is too small");
     // SAFETY: the three operands are live slices that cover the sizes and strides given, as asserted, rows of `out` do
     // not overlap, and `out` overlaps neither input since it is borrowed mutably.
     #[allow(unsafe_code)]

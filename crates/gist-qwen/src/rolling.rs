@@ -1,7 +1,8 @@
 //! The rolling context: a pinned prompt, a bounded memory and a window of whole segments that is only appended to.
 //!
 //! Window tokens keep their positions for ever and positions grow for ever. What stands before the window is moved up
-//! to it by rotating the query, see [`Cache::sections`](crate::kv::Cache::sections). Nothing encoded is encoded again.
+//! to it by rotating the query, see [`Cache::sections`](crate::kv::Cache::sections). Nothing encoded is encoded again,
+//! but by [`SinkPositions::Recompute`], the baseline.
 
 use std::collections::VecDeque;
 
@@ -38,6 +39,8 @@ pub(crate) struct RollingContext {
     pub(super) next_id: SegmentId,
     pub(super) appended: u64,
     pub(super) evicted: u64,
+    /// Pages of the window that an answer reads; `None` for all.
+    pub(super) budget: Option<usize>,
     /// `None` when nobody wants to know.
     pub(super) log: Option<Vec<Logged>>,
     /// What memory and window hold, to be encoded anew; `None` unless that is wanted.
@@ -72,6 +75,7 @@ impl RollingContext {
             next_id: 0,
             appended: 0,
             evicted: 0,
+            budget: None,
             log: None,
             held: (sinks == SinkPositions::Recompute).then(Default::default),
         };
@@ -182,7 +186,8 @@ impl RollingContext {
 
     /// Lets the oldest texts of the memory go.
     pub(crate) fn forget(&mut self, texts: usize) {
-        let tokens = self.memory.drain(..texts.min(self.memory.len())).sum();
+        let texts = texts.min(self.memory.len());
+        let tokens = self.memory.drain(..texts).sum();
         self.cache.region_mut(Target::Memory).drop_front(tokens);
         if let Some([memory, _]) = &mut self.held {
             memory.drain(..memory.len() - self.memory.len());
@@ -193,6 +198,7 @@ impl RollingContext {
     /// What a question about `view` sees. It goes on right behind the last segment in view.
     pub(crate) fn fork(&self, view: &View) -> Cache {
         let mut cache = self.cache.clone();
+        cache.budget = self.budget;
         if !view.memory {
             let next = cache.region(Target::Memory).positions().end;
             cache.region_mut(Target::Memory).clear(next);
@@ -230,9 +236,14 @@ impl RollingContext {
         self.note(|| Logged::Reset);
     }
 
-    /// Answers read about so many tokens of the window; `None` for all.
+    /// Answers read about so many tokens of the window; `None` for all. What is appended is encoded exactly.
     pub(crate) fn set_budget(&mut self, tokens: Option<usize>) {
-        self.cache.budget = tokens.map(|tokens| tokens.div_ceil(PAGE).max(1));
+        self.budget = tokens.map(|tokens| tokens.div_ceil(PAGE).max(1));
+    }
+
+    /// Has everything seen from where it was.
+    pub(crate) fn keep_sinks(&mut self) {
+        self.cache.keep_sinks();
     }
 
     /// Notes from here on what enters and leaves, and what is `pinned`.

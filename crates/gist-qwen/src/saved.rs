@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::decoder::CHUNK;
 use crate::kv::{Cache, Layout, PAGE, Pool, Region, Saved, SinkPositions};
 use crate::rolling::{RollingContext, SCRATCH_TOKENS};
 
 /// The last digit is the version: pages of another one lie otherwise.
 const MAGIC: &[u8; 8] = b"GISTCTX1";
+/// No count and no position comes to so much: a token a nanosecond for three months.
+const MOST: u64 = 1 << 53;
 /// A header of a context of a million tokens, each a segment of its own, takes less.
 const MAX_HEADER: u64 = 64 << 20;
 
@@ -139,7 +142,13 @@ impl RollingContext {
         let sum = from.hash.finalize();
         let mut written = [0; 32];
         from.inner.read_exact(&mut written).map_err(io)?;
-        if sum[..] != written || [regions[1].len(), regions[2].len()] != sums {
+        let held: usize = regions.iter().map(Region::len).sum();
+        let room = regions[0].len() + memory_length + CHUNK;
+        if sum[..] != written
+            || [regions[1].len(), regions[2].len()] != sums
+            || held > capacity
+            || room > capacity
+        {
             return Err(refused("it is damaged".into()));
         }
         let cache = Cache::restored(regions, SinkPositions::Moving);
@@ -154,6 +163,7 @@ impl RollingContext {
             next_id,
             appended,
             evicted,
+            budget: None,
             log: None,
             held: None,
         };
@@ -175,9 +185,17 @@ impl Header {
         if self.capacity > most {
             return Err(format!("it holds {} tokens, the model takes {most}", self.capacity));
         }
+        // Numbers that no stream reaches could only overflow.
+        if self.next_id >= MOST || self.appended >= MOST || self.evicted >= MOST {
+            return Err("it is damaged".into());
+        }
         let sum = |lengths: &[usize]| lengths.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
-        let fits = |lengths| sum(lengths).is_some_and(|n| n <= self.capacity);
-        if !fits(&self.window) || !fits(&self.memory) || (self.window.len() as u64) > self.next_id {
+        let fits = |lengths, room| sum(lengths).is_some_and(|n| n <= room);
+        if self.memory_length.saturating_add(CHUNK) > self.capacity
+            || !fits(&self.window, self.capacity)
+            || !fits(&self.memory, self.memory_length)
+            || (self.window.len() as u64) > self.next_id
+        {
             return Err("it is damaged".into());
         }
         Ok(())

@@ -33,8 +33,11 @@ impl QuestionPrompt<'_> {
             text += "What was said earlier is above as texts of chapters, each with its number and time.\n";
         }
         if let Some(span) = self.span {
-            let (from, to) = (clock(span.start), clock(span.end));
-            text += &format!("Only what happened from {from} to {to} counts.\n");
+            let from = clock(span.start);
+            text += &match span.end {
+                u64::MAX => format!("Only what happened from {from} on counts.\n"),
+                end => format!("Only what happened from {from} to {} counts.\n", clock(end)),
+            };
         }
         text += "Give one to three statements, each a full sentence, with the ";
         text += match (self.segments.is_empty(), self.chapters.is_empty()) {

@@ -410,7 +410,6 @@ impl Session {
             self.sequence = event.sequence;
         }
         self.events.clear();
-        self.answers.clear();
         self.open = None;
         self.timeline = None;
         self.watermark = 0;
@@ -420,7 +419,10 @@ impl Session {
     /// Forgets what was said and shown so far, and texts that are not written yet; the open chapter and its time go on.
     pub fn reset(&mut self) {
         self.context.reset();
-        self.writer = Writer::default();
+        let questions = std::mem::take(&mut self.writer).questions();
+        let failed =
+            |question: Question| question.failed("the stream was forgotten before it was answered".into());
+        self.answers.extend(questions.map(failed));
         self.lines.clear();
         self.spans.clear();
         self.detector = Detector::new(self.watermark);

@@ -25,15 +25,18 @@ struct Note {
 }
 
 impl Session {
-    /// Writes all that is needed to go on later, or to answer questions. Texts that are being written are not in it:
-    /// their chapters are still open then.
+    /// Writes all that is needed to go on later, or to answer questions. Chapters without a text yet are not in it: the
+    /// owner calls [`Session::work`] until there are none. The chapter that is open is not gone on with; its lines are
+    /// known.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, to: &mut dyn io::Write) -> Result<(), ModelError> {
+    pub fn save(&mut self, to: &mut dyn io::Write) -> Result<(), ModelError> {
+        self.trim_spans();
+        self.writer.settle(&mut *self.context);
         let note = Note {
             session: self.identity.session.clone(),
-            next_index: self.open.as_ref().map_or(self.next_index, |open| open.index),
+            next_index: self.next_index,
             sequence: self.sequence,
             spans: self.spans.iter().copied().collect(),
             memory: self.writer.memory().held().cloned().collect(),
@@ -60,7 +63,11 @@ impl Session {
         let note: Note = serde_json::from_value(note).map_err(|_| damaged())?;
         let usage = context.usage();
         let next_segment = note.spans.last().map_or(usage.oldest, |(segment, _)| segment + 1);
-        let ordered = note.spans.is_sorted_by(|a, b| a.0 < b.0);
+        let most = 1 << 53;
+        let sane = next_segment < most
+            && note.next_index < most
+            && note.memory.iter().all(|held| held.first <= held.last && held.last < most);
+        let ordered = sane && note.spans.is_sorted_by(|a, b| a.0 < b.0);
         if !ordered || note.memory.len() != usage.memory_texts {
             return Err(damaged());
         }

@@ -83,6 +83,10 @@ impl Cache {
         Self { regions, sinks, budget: None, work: Work::default() }
     }
 
+    pub(crate) fn keep_sinks(&mut self) {
+        self.sinks = SinkPositions::Keep;
+    }
+
     pub(crate) fn regions(&self) -> &[Region; 3] {
         &self.regions
     }

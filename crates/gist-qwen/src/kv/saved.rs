@@ -47,7 +47,9 @@ impl Region {
         let sum = times.iter().try_fold(0usize, |sum, (_, count)| sum.checked_add(*count));
         let ascending =
             times.is_sorted_by(|a, b| a.0 < b.0) && times.last().is_none_or(|last| last.0 <= *next);
-        if sum != Some(held) || !ascending || *start >= PAGE || open.len() != end.div_ceil(PAGE) {
+        let near = |position: i64| position.unsigned_abs() < 1 << 53;
+        let near = near(*next) && times.iter().all(|(time, _)| near(*time));
+        if sum != Some(held) || !ascending || !near || *start >= PAGE || open.len() != end.div_ceil(PAGE) {
             return Err(damaged());
         }
         let mut region = Self::new(pool.clone(), *next);

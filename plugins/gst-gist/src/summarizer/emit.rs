@@ -128,7 +128,7 @@ impl Emitter {
         let Some(element) = self.element.upgrade() else { return };
         let details = gst::Structure::builder("gist-context-saved")
             .field("location", path.to_string_lossy().as_ref())
-            .field("error", error)
+            .field_if_some("error", error)
             .build();
         let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());
     }
@@ -152,7 +152,7 @@ impl Emitter {
             .field("question", &answer.question)
             .field("text", answer.text())
             .field("statements", Value::Array(statements).to_string())
-            .field("error", answer.error.as_deref())
+            .field_if_some("error", answer.error.as_deref())
             .build();
         let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());
     }

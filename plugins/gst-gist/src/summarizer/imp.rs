@@ -277,7 +277,12 @@ impl GistSummarizer {
         match self.run() {
             Some(run) => run.intake.command(Command::Ask(question, part)),
             None => {
-                gst::warning!(CAT, imp = self, "there is no stream to ask about: the element is not started");
+                let details = gst::Structure::builder("gist-answer")
+                    .field("question", question)
+                    .field("error", "there is no stream to ask about: the element is not started")
+                    .build();
+                let message = gst::message::Element::builder(details).src(&*self.obj()).build();
+                let _ = self.obj().post_message(message);
             }
         }
     }

@@ -228,9 +228,15 @@ impl Worker {
         }
     }
 
-    /// Writes the context beside its place and moves it there when it is whole.
-    fn save(&self, live: &Live, path: &Path) {
-        let part = path.with_extension("part");
+    /// Writes the context beside its place and moves it there when it is whole. Texts that wait are written first: a
+    /// chapter without one would be in no memory.
+    fn save(&self, live: &mut Live, path: &Path) {
+        let position = self.position(live);
+        while !self.intake.is_over() && live.session.work(position) {
+            self.deliver(live);
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let part = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
         let written = File::create(&part).map_err(|e| e.to_string()).and_then(|file| {
             let mut file = BufWriter::with_capacity(1 << 20, file);
             live.session.save(&mut file).map_err(|e| e.to_string())?;

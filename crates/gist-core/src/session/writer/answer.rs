@@ -141,7 +141,7 @@ impl Question {
         Ok(Answer { question: self.text.clone(), statements: statements.collect(), error: None })
     }
 
-    pub(super) fn failed(&self, why: String) -> Answer {
+    pub(in crate::session) fn failed(&self, why: String) -> Answer {
         Answer { question: self.text.clone(), error: Some(why), ..Answer::default() }
     }
 }

@@ -82,6 +82,20 @@ impl Writer {
         self.language.as_deref()
     }
 
+    /// Brings back the texts that a merge has on their way, all at once.
+    pub(super) fn settle(&mut self, context: &mut dyn Context) {
+        while self.memory.go_on(context) {}
+    }
+
+    /// Questions that wait or are being answered: when all is forgotten they get no answer.
+    pub(super) fn questions(self) -> impl Iterator<Item = Question> {
+        let current = self.current.map(|current| current.job);
+        current.into_iter().chain(self.jobs).filter_map(|job| match job {
+            Job::Question(question) => Some(question),
+            _ => None,
+        })
+    }
+
     /// Takes up what a saved context remembers.
     pub(super) fn take_up(&mut self, memory: Vec<Held>, language: Option<String>) {
         self.memory = Memory::of(memory);

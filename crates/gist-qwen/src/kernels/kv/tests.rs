@@ -101,6 +101,26 @@ fn extremes_do_not_overflow() {
     }
 }
 
+struct ExpSum<'a>(&'a mut [f32], &'a mut f32);
+
+impl Task for ExpSum<'_> {
+    fn run<A: Arch>(self, arch: A) {
+        *self.1 = arch.exp_sum(self.0, 1.0);
+    }
+}
+
+#[test]
+fn a_score_that_is_no_number_stays_visible_on_this_cpu() {
+    for at in [0, 5, 17, 63] {
+        let mut scores = [0.5; 64];
+        scores[at] = f32::NAN;
+        let mut sum = 0.0;
+        run(ExpSum(&mut scores, &mut sum));
+        assert!(sum.is_nan(), "at {at}");
+        assert!(scores[at].is_nan());
+    }
+}
+
 #[test]
 fn what_is_no_number_stays_visible() {
     for fault in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

@@ -76,7 +76,8 @@ pub(super) fn exp_sum(x: &mut [f32], top: f32) -> f32 {
 #[target_feature(enable = "avx2,fma,f16c")]
 #[allow(clippy::excessive_precision, reason = "as published")]
 fn exp(x: __m256) -> __m256 {
-    let x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(-87.0)), _mm256_set1_ps(88.0));
+    // Of an operand that is no number these return the second one: it stays visible.
+    let x = _mm256_min_ps(_mm256_set1_ps(88.0), _mm256_max_ps(_mm256_set1_ps(-87.0), x));
     let n = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(std::f32::consts::LOG2_E)));
     let whole = _mm256_cvtepi32_ps(n);
     let r = _mm256_fnmadd_ps(whole, _mm256_set1_ps(0.693_359_375), x);
