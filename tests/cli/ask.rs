@@ -57,6 +57,10 @@ fn a_saved_context_is_gone_on_with() {
     let first: serde_json::Value =
         serde_json::from_str(more.lines().next().expect("an event")).expect("JSON");
     assert!(first["index"].as_u64().expect("a number") > 0, "chapters are counted on: {first}");
+    assert!(
+        desk.fails(2, &["talk.srt", "--save-context", "talk.srt"]).contains("is read"),
+        "nothing is lost"
+    );
     let said = desk.fails(3, &["talk.srt", "--restore-context", "gone.gistctx"]);
     assert!(said.contains("gone.gistctx"), "{said}");
 }

@@ -173,6 +173,38 @@ fn of_gguf_files_one_is_taken_and_the_next_choice_replaces_it() {
 }
 
 #[test]
+fn a_choice_outlives_a_pull_that_was_cut_off_and_a_file_that_was_damaged() {
+    let names_of = ["vl-Q4_K_M.gguf", "vl-Q8_0.gguf", "mmproj-vl-F16.gguf"];
+    let files = names_of.map(|name| (name.to_owned(), name.repeat(10_000).into_bytes())).into();
+    let (desk, hub) = (Desk::new(), Hub::start(ID, files));
+    hub.faults().cut = Some(("vl-Q8_0.gguf", 50_000));
+    let output = run(&desk, &hub, &["model", "pull", ID, "--file", "Q8_0"]);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    hub.faults().cut = None;
+    hub.seen();
+    // As the message says: without the choice.
+    pulls(&desk, &hub);
+    assert_eq!(hub.asked()[0], "vl-Q8_0.gguf 50000-");
+    assert_eq!(names(&desk), ["mmproj-vl-F16.gguf", "vl-Q8_0.gguf"]);
+
+    fs::write(place(&desk).join("vl-Q8_0.gguf"), "damaged").expect("write");
+    pulls(&desk, &hub);
+    assert_eq!(names(&desk), ["mmproj-vl-F16.gguf", "vl-Q8_0.gguf"]);
+    assert!(is_intact(&desk));
+}
+
+#[test]
+fn what_an_earlier_choice_left_is_not_believed() {
+    let names_of = ["model.safetensors", "config.json", "chat_template.jinja", "vl-Q8_0.gguf"];
+    let files = names_of.map(|name| (name.to_owned(), b"{}".to_vec())).into();
+    let (desk, hub) = (Desk::new(), Hub::start(ID, files));
+    pulls(&desk, &hub);
+    assert!(names(&desk).contains(&"config.json".to_owned()));
+    assert!(run(&desk, &hub, &["model", "pull", ID, "--file", "Q8_0"]).status.success());
+    assert_eq!(names(&desk), ["vl-Q8_0.gguf"], "a config beside it would make it another model");
+}
+
+#[test]
 fn a_newer_commit_is_fetched_beside_the_old_one() {
     let (desk, hub) = (Desk::new(), tiny());
     pulls(&desk, &hub);
