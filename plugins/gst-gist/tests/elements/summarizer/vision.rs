@@ -29,8 +29,16 @@ fn slides() -> Vec<(Vec<u8>, String)> {
         .collect()
 }
 
-/// Shows each slide for ten seconds at two frames a second; returns the closed chapters and the statistics.
+/// Shows each slide for ten seconds.
 fn watch(properties: &[(&str, &str)]) -> (Vec<serde_json::Value>, gst::Structure) {
+    show(slides().into_iter().map(|(pixels, _)| pixels), properties)
+}
+
+/// Shows each picture for ten seconds at two frames a second; returns the closed chapters and the statistics.
+fn show(
+    pictures: impl Iterator<Item = Vec<u8>>,
+    properties: &[(&str, &str)],
+) -> (Vec<serde_json::Value>, gst::Structure) {
     init();
     let element = gst::ElementFactory::make("gistsummarizer")
         .property("model", model().to_str().unwrap())
@@ -48,7 +56,7 @@ fn watch(properties: &[(&str, &str)]) -> (Vec<serde_json::Value>, gst::Structure
     let mut video = Harness::with_element(&element, Some("sink"), Some("src"));
     video.set_src_caps_str("video/x-raw,format=RGB,width=320,height=192,framerate=2/1");
     video.play();
-    for (i, (pixels, _)) in slides().iter().enumerate() {
+    for (i, pixels) in pictures.enumerate() {
         for half in 0..20 {
             let mut buffer = gst::Buffer::from_slice(pixels.clone());
             let at = gst::ClockTime::from_mseconds((i * 20 + half) as u64 * 500);
@@ -92,6 +100,20 @@ fn what_does_not_change_costs_nothing() {
     // One pair in five shows something new.
     assert!(frames * 4 < off, "{frames} of {off}");
     assert!(kept <= frames, "{kept} of {frames}");
+}
+
+#[test]
+fn a_picture_that_stands_costs_one_pair() {
+    let tokens = |gate: &str| {
+        let (pixels, _) = slides().swap_remove(0);
+        let standing = std::iter::repeat_n(pixels, 6);
+        show(standing, &[("gate", gate)]).1.get::<u64>("tokens-appended").unwrap()
+    };
+    let off = tokens("off");
+    for gate in ["frames", "tokens"] {
+        let gated = tokens(gate);
+        assert!(gated * 20 <= off, "{gate}: {gated} of {off}");
+    }
 }
 
 /// `stats` of a run, and its chapters without what is another in every run.
