@@ -8,10 +8,10 @@ use anyhow::Context;
 use clap::Args;
 use gist_core::export::text::one_line;
 use gist_core::model::{ContextConfig, ModelError};
-use gist_core::session::{Answer, Identity, Statement};
+use gist_core::session::Identity;
 use gist_core::time::Span;
 use gist_core::{Config, Session};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::exit::Class;
 use super::stream::{StreamArgs, duration};
@@ -78,15 +78,12 @@ fn ask_saved(args: &AskArgs, saved: &Path, part: Option<(u64, u64)>) -> anyhow::
     if let Some(error) = answer.error {
         return Err(Class::Other.failure(format!("there is no answer: {error}")));
     }
-    let text = if args.json { to_json(&answer).to_string() } else { answer.text() };
+    let text = if args.json {
+        json!({"question": answer.question, "statements": answer.statements_json()}).to_string()
+    } else {
+        answer.text()
+    };
     let lines: Vec<String> = text.lines().map(one_line).collect();
     println!("{}", lines.join("\n"));
     Ok(())
-}
-
-fn to_json(answer: &Answer) -> Value {
-    let source = |(start, end): &(f64, f64)| json!({"start": start, "end": end});
-    let statement = |statement: &Statement| json!({"text": statement.text, "sources": statement.sources.iter().map(source).collect::<Vec<_>>()});
-    let statements: Vec<Value> = answer.statements.iter().map(statement).collect();
-    json!({"question": answer.question, "statements": statements})
 }

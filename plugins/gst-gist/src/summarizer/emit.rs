@@ -10,7 +10,7 @@ use gist_core::session::Answer;
 use gist_core::time::clock;
 use gst::glib;
 use gst::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::chapters::Out;
 use super::outbox::Outbox;
@@ -136,22 +136,10 @@ impl Emitter {
     /// Posts an answer. Whoever asked waits for it, so it is posted whatever is switched off.
     pub(super) fn answer(&self, answer: &Answer) {
         let Some(element) = self.element.upgrade() else { return };
-        let statements: Vec<Value> = answer
-            .statements
-            .iter()
-            .map(|statement| {
-                let sources: Vec<Value> = statement
-                    .sources
-                    .iter()
-                    .map(|(start, end)| json!({"start": start, "end": end}))
-                    .collect();
-                json!({"text": statement.text, "sources": sources})
-            })
-            .collect();
         let details = gst::Structure::builder("gist-answer")
             .field("question", &answer.question)
             .field("text", answer.text())
-            .field("statements", Value::Array(statements).to_string())
+            .field("statements", answer.statements_json().to_string())
             .field_if_some("error", answer.error.as_deref())
             .build();
         let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());

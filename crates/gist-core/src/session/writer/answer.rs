@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::memory::Held;
 use crate::model::{Request, SegmentId, View};
@@ -43,6 +44,16 @@ pub struct Statement {
 }
 
 impl Answer {
+    /// The statements as a JSON array: `[{text, sources: [{start, end}]}]`, in seconds of stream-time.
+    pub fn statements_json(&self) -> Value {
+        let source = |(start, end): &(f64, f64)| json!({"start": start, "end": end});
+        let statement = |statement: &Statement| {
+            let sources: Vec<Value> = statement.sources.iter().map(source).collect();
+            json!({"text": statement.text, "sources": sources})
+        };
+        self.statements.iter().map(statement).collect()
+    }
+
     /// The statements line by line, each followed by where its sources begin: `… [00:12:07]`.
     pub fn text(&self) -> String {
         let cite = |(start, _): &(f64, f64)| {
