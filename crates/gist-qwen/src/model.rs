@@ -117,11 +117,11 @@ impl Engine {
         first: &Frame<'_>,
         second: &Frame<'_>,
     ) -> Result<(Encoded, bool), PictureError> {
-        let patches = patchify(first, second)?;
         let cache = eyes.features.as_ref();
         if let Some(encoded) = cache.and_then(|cache| cache.get(first, second, eyes.tower.config())) {
             return Ok((encoded, true));
         }
+        let patches = patchify(first, second)?;
         let grid = patches.grid_hw.into();
         let encoded = self.pool.install(|| eyes.tower.encode(&patches.rows, grid, None));
         if let Some(cache) = cache {
