@@ -5,7 +5,7 @@
 
 pub mod question;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde_json::{Value, json};
 
@@ -192,9 +192,12 @@ fn object(properties: Value) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
-/// The memory line of a closed chapter.
-pub fn memory(index: u64, span: Span, title: &str, summary: &str) -> String {
-    format!("Chapter {} ({}–{}): {title}. {summary}\n", index + 1, clock(span.start), clock(span.end))
+/// The memory line of closed chapters, counted from 1.
+pub fn memory(chapters: RangeInclusive<u64>, span: Span, text: &str) -> String {
+    let (first, last) = chapters.into_inner();
+    let which =
+        if first == last { format!("Chapter {first}") } else { format!("Chapters {first} to {last}") };
+    format!("{which} ({}–{}): {text}\n", clock(span.start), clock(span.end))
 }
 
 /// The language the texts are to be written in, by full English name: the one asked for, else that of the stream.

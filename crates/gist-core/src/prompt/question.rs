@@ -75,24 +75,52 @@ impl QuestionPrompt<'_> {
     }
 }
 
-/// The question that makes one text of those of the oldest chapters, `first` to `last` counted from 1.
-pub fn merge(first: u64, last: u64, language: &str) -> String {
-    format!(
-        "The texts of chapters {first} to {last} above have to be kept in less room. Write in {language}:\n\
-         - summary: two to five sentences that keep what somebody may ask about later: names, numbers, results and \
-         who said what, in the order of the chapters\n\
-         Answer with one JSON object, its texts in {language}."
-    )
+/// What the merging of old texts of the memory is decided by: which sentence of each is kept. Nothing is written anew, so
+/// that names and numbers stay what they were.
+#[derive(Debug)]
+pub struct MergePrompt<'a> {
+    /// Title and sentences of each text.
+    pub parts: Vec<(Option<&'a str>, &'a [String])>,
 }
 
-/// The schema of its answer: `summary`.
-pub fn merge_schema() -> Value {
-    object(json!({"summary": {"type": "string", "minLength": 1, "maxLength": 700}}))
-}
+impl MergePrompt<'_> {
+    /// The question. The sentences of all parts are counted through from 1.
+    pub fn text(&self) -> String {
+        let mut text = String::from("Notes on earlier parts of the stream have to be kept in less room:\n");
+        let mut number = 0;
+        for (part, (title, sentences)) in (1..).zip(&self.parts) {
+            text += &Self::key(part);
+            text += &title.map(|title| format!(" ({title})")).unwrap_or_default();
+            text += ":\n";
+            for sentence in *sentences {
+                number += 1;
+                text += &format!("{number}. {sentence}\n");
+            }
+        }
+        text + "Choose of each part the one sentence that is worth most to somebody who asks about it later: it says \
+                who or what, with names, numbers or results. Answer with one JSON object: for each part the number of \
+                its sentence."
+    }
 
-/// The memory line of several chapters.
-pub fn merged(first: u64, last: u64, span: Span, summary: &str) -> String {
-    format!("Chapters {first} to {last} ({}–{}): {summary}\n", clock(span.start), clock(span.end))
+    /// The schema of the answer: a number for each part that has sentences, by [`MergePrompt::key`].
+    pub fn schema(&self) -> Value {
+        let mut first = 1;
+        let mut properties = serde_json::Map::new();
+        for (part, (_, sentences)) in (1..).zip(&self.parts) {
+            let last = first + sentences.len();
+            if last > first {
+                let number = json!({"type": "integer", "minimum": first, "maximum": last - 1});
+                properties.insert(Self::key(part), number);
+            }
+            first = last;
+        }
+        object(properties.into())
+    }
+
+    /// What part number `part`, from 1, is called.
+    pub fn key(part: usize) -> String {
+        format!("part {part}")
+    }
 }
 
 #[cfg(test)]

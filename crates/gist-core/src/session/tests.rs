@@ -265,6 +265,7 @@ fn old_chapters_are_merged_before_the_memory_is_full_and_are_still_found() {
     let held: Vec<_> = s.writer.memory().held().collect();
     let chapters: Vec<u64> = held.iter().flat_map(|held| held.first..=held.last).collect();
     assert_eq!(chapters, (1..=60).collect::<Vec<u64>>(), "every chapter is in exactly one text: {held:?}");
+    assert!(held[0].line().contains("Chapter 0 speaks"), "its words are kept as they were: {held:?}");
     // What happened in the first chapter is known by its text alone once its lines have left.
     s.spans.clear();
     s.ask("What was first?", Some(Span::new(0, 15 * SECOND)));

@@ -1,16 +1,22 @@
-//! What the memory of the context holds: the texts of closed chapters, the oldest ones merged.
+//! What the memory of the context holds: the texts of closed chapters, old ones merged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::model::{Context, ModelError, Request, View};
-use crate::prompt::question::{merge, merge_schema, merged};
+use crate::prompt;
+use crate::prompt::question::MergePrompt;
 use crate::time::Span;
 
-const MERGE_TOKENS: usize = 400;
-/// When less than this share of the memory is free its older half is merged, so that the next text finds room.
+const MERGE_TOKENS: usize = 100;
+/// When less than this share of the memory is free some texts are merged, so that the next one finds room.
 const SPARE: f64 = 0.2;
+/// Texts that become one. Those of the fewest chapters are taken first: a fact of the first chapter has to be chosen
+/// again only when the stream has become this many times longer.
+const MERGED: usize = 4;
 
 /// A text of the memory: of one chapter, or of several, by their numbers from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +25,30 @@ pub(in crate::session) struct Held {
     pub(in crate::session) last: u64,
     /// In stream-time.
     pub(in crate::session) span: Span,
-    pub(in crate::session) text: String,
+    /// Of a single chapter.
+    title: Option<String>,
+    sentences: Vec<String>,
+}
+
+impl Held {
+    /// Chapter `number`, from 1.
+    pub(super) fn chapter(number: u64, span: Span, title: &str, summary: &str) -> Self {
+        let sentences = summary.unicode_sentences().map(prompt::flat).filter(|sentence| !sentence.is_empty());
+        Self {
+            first: number,
+            last: number,
+            span,
+            title: Some(prompt::flat(title)),
+            sentences: sentences.collect(),
+        }
+    }
+
+    /// The line of the context.
+    pub(in crate::session) fn line(&self) -> String {
+        let title = self.title.iter().map(|title| format!("{title}."));
+        let text: Vec<String> = title.chain(self.sentences.iter().cloned()).collect();
+        prompt::memory(self.first..=self.last, self.span, &text.join(" "))
+    }
 }
 
 /// The texts of the memory, in the order in which they were told to the context, which is that of the chapters.
@@ -30,18 +59,10 @@ pub(in crate::session) struct Memory {
     returning: VecDeque<Held>,
 }
 
-/// The older half of the memory, on its way to be one text.
+/// Neighbouring texts of the memory on their way to be one.
 #[derive(Debug)]
 pub(super) struct Merge {
-    pub(super) first: u64,
-    pub(super) last: u64,
-    span: Span,
-    texts: usize,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    summary: String,
+    texts: Vec<Held>,
 }
 
 impl Memory {
@@ -55,7 +76,7 @@ impl Memory {
     /// # Errors
     /// When it alone is longer than the memory.
     pub(super) fn add(&mut self, context: &mut dyn Context, held: Held) -> Result<(), ModelError> {
-        context.remember(&held.text)?;
+        context.remember(&held.line())?;
         self.held.push_back(held);
         // The context lets the oldest go when there is no room: what is not merged is at least told.
         while self.held.len() > context.usage().memory_texts {
@@ -71,39 +92,28 @@ impl Memory {
         self.held.iter()
     }
 
-    /// The older half, when it is time to merge it.
+    /// What to merge, when it is time to.
     pub(super) fn crowded(&self, context: &dyn Context) -> Option<Merge> {
         let usage = context.usage();
         let spare = usage.memory_capacity.saturating_sub(usage.memory_tokens) as f64;
-        if self.held.len() < 4 || spare >= SPARE * usage.memory_capacity as f64 {
+        if spare >= SPARE * usage.memory_capacity as f64 {
             return None;
         }
-        let texts = self.held.len() / 2;
-        let (oldest, newest) = (self.held.front()?, self.held.get(texts - 1)?);
-        let span = Span::new(oldest.span.start, newest.span.end);
-        Some(Merge { first: oldest.first, last: newest.last, span, texts })
+        let runs = (0..self.held.len().checked_sub(MERGED - 1)?).map(|at| at..at + MERGED);
+        let chapters = |run: &Range<usize>| self.held[run.end - 1].last - self.held[run.start].first;
+        Some(Merge { texts: self.held.range(runs.min_by_key(chapters)?).cloned().collect() })
     }
 
-    /// Takes the merged text in the place of those it was made of. To stand before the others it is told anew with
-    /// them, text by text by [`Memory::go_on`].
-    ///
-    /// # Errors
-    /// When the answer is no text; nothing is changed then.
-    pub(super) fn merged(
-        &mut self,
-        context: &mut dyn Context,
-        merge: &Merge,
-        answer: &str,
-    ) -> Result<(), String> {
-        let text: Text = serde_json::from_str(answer).map_err(|e| format!("the answer is not valid: {e}"))?;
-        let Merge { first, last, span, texts } = *merge;
-        let text = merged(first, last, span, &crate::prompt::flat(&text.summary));
+    /// Takes the merged text in the place of those it was made of. To stand in order it is told anew with all others,
+    /// text by text by [`Memory::go_on`].
+    pub(super) fn merged(&mut self, context: &mut dyn Context, merge: &Merge, answer: &str) {
+        let Some(merged) = merge.merged(answer) else { return };
         context.forget(self.held.len());
+        let (first, last) = (merged.first, merged.last);
         self.returning = std::mem::take(&mut self.held);
-        self.returning.drain(..texts);
-        self.returning.push_front(Held { first, last, span, text });
-        tracing::info!(first, last, "the oldest chapters were merged");
-        Ok(())
+        self.returning.retain(|held| held.last < first || held.first > last);
+        self.returning.insert(self.returning.partition_point(|held| held.last < first), merged);
+        tracing::info!(first, last, "old chapters were merged");
     }
 
     /// Whether texts are on their way back.
@@ -123,14 +133,42 @@ impl Memory {
 }
 
 impl Merge {
-    pub(super) fn request(&self, language: &str, temperature: f32, seed: u64) -> Request {
+    pub(super) fn request(&self, temperature: f32, seed: u64) -> Request {
+        let parts = self.texts.iter().map(|held| (held.title.as_deref(), held.sentences.as_slice()));
+        let prompt = MergePrompt { parts: parts.collect() };
         Request {
-            view: View { segments: 0..0, memory: true },
-            prompt: merge(self.first, self.last, language),
-            schema: Some(merge_schema()),
+            view: View { segments: 0..0, memory: false },
+            prompt: prompt.text(),
+            schema: Some(prompt.schema()),
             max_tokens: MERGE_TOKENS,
             temperature,
             seed,
         }
+    }
+
+    /// The sentences that were chosen, word for word; of a text of which none was, the first.
+    fn merged(&self, answer: &str) -> Option<Held> {
+        let chosen: BTreeMap<String, usize> = serde_json::from_str(answer).unwrap_or_default();
+        let mut before = 0;
+        let mut kept = Vec::new();
+        for (part, Held { title, sentences, .. }) in (1..).zip(&self.texts) {
+            let chosen =
+                chosen.get(&MergePrompt::key(part)).and_then(|number| number.checked_sub(before + 1));
+            before += sentences.len();
+            let sentence = chosen.and_then(|at| sentences.get(at)).or(sentences.first());
+            kept.extend(match (title, sentence) {
+                (Some(title), Some(sentence)) => Some(format!("{title}: {sentence}")),
+                (Some(title), None) => Some(format!("{title}.")),
+                (None, sentence) => sentence.cloned(),
+            });
+        }
+        let (oldest, newest) = (self.texts.first()?, self.texts.last()?);
+        Some(Held {
+            first: oldest.first,
+            last: newest.last,
+            span: Span::new(oldest.span.start, newest.span.end),
+            title: None,
+            sentences: kept,
+        })
     }
 }

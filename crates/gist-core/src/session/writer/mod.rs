@@ -120,13 +120,15 @@ impl Writer {
                 self.abandoned = None;
                 return Progress::Idle;
             };
-            return self.give_up(job, String::new(), why);
+            return self.give_up(job, String::new(), why, context);
         }
         if self.memory.go_on(context) {
             return Progress::Running;
         }
         let Some(mut current) = self.current.take() else {
-            let Some(job) = self.jobs.pop_front() else { return Progress::Idle };
+            // Before the next text, which needs the room.
+            let merge = self.memory.crowded(context).map(Job::Merge);
+            let Some(job) = merge.or_else(|| self.jobs.pop_front()) else { return Progress::Idle };
             return self.start(job, context, config);
         };
         match current.generation.step() {
@@ -141,16 +143,16 @@ impl Writer {
 
     fn start(&mut self, job: Job, context: &mut dyn Context, config: &Config) -> Progress {
         if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
-            return self.give_up(job, String::new(), String::new());
+            return self.give_up(job, String::new(), String::new(), context);
         }
         let instructions = config.prompt.as_deref();
         let language = match &job {
             Job::Question(question) => {
                 prompt::language(&config.language, instructions, std::iter::once(question.text.as_str()))
             }
-            Job::Merge(_) => self.language.clone().unwrap_or_else(|| "English".into()),
+            Job::Merge(_) => String::new(),
             Job::Chapter(chapter) if chapter.lines.is_empty() => {
-                return self.give_up(job, String::new(), "nothing was said or shown".into());
+                return self.give_up(job, String::new(), "nothing was said or shown".into(), context);
             }
             Job::Chapter(chapter) => prompt::language(
                 &config.language,
@@ -162,7 +164,14 @@ impl Writer {
                 Some(last) => {
                     prompt::language_asked_for(&config.language, instructions).unwrap_or_else(|| last.clone())
                 }
-                None => return self.give_up(job, String::new(), "no chapter has a text to sum up".into()),
+                None => {
+                    return self.give_up(
+                        job,
+                        String::new(),
+                        "no chapter has a text to sum up".into(),
+                        context,
+                    );
+                }
             },
         };
         match ask(context, config, &self.memory, &job, &language, None) {
@@ -170,7 +179,7 @@ impl Writer {
                 self.current = Some(Current { job, language, generation, retried: false });
                 Progress::Running
             }
-            Err(why) => self.give_up(job, language, why),
+            Err(why) => self.give_up(job, language, why, context),
         }
     }
 
@@ -229,10 +238,10 @@ impl Writer {
                 Ok(answer) => Progress::Answered(answer),
                 Err(why) => self.retry(current, &why, None, context, config),
             },
-            Job::Merge(merge) => match self.memory.merged(context, merge, answer) {
-                Ok(()) => Progress::Running,
-                Err(why) => self.retry(current, &why, None, context, config),
-            },
+            Job::Merge(merge) => {
+                self.memory.merged(context, merge, answer);
+                Progress::Running
+            }
         }
     }
 
@@ -248,21 +257,11 @@ impl Writer {
         self.checker.remember(&text.title, &text.summary);
         self.language = Some(language.clone());
         let span = chapter.open.timeline.span(chapter.span);
-        let memory = prompt::memory(
-            chapter.open.index,
-            span,
-            &prompt::flat(&text.title),
-            &prompt::flat(&text.summary),
-        );
         let remember = chapter.dialect == Dialect::Instruct;
         let number = chapter.open.index + 1;
-        let held = Held { first: number, last: number, span, text: memory };
+        let held = Held::chapter(number, span, &text.title, &text.summary);
         let remembered = if remember { self.memory.add(context, held) } else { Ok(()) };
         let error = error.or_else(|| remembered.err().map(|e| format!("not remembered: {e}")));
-        if let Some(merge) = self.memory.crowded(context) {
-            // Before the next text, which needs the room.
-            self.jobs.push_front(Job::Merge(merge));
-        }
         Progress::Closed(Box::new(Written { chapter, text, language, tokens, error }))
     }
 
@@ -288,11 +287,11 @@ impl Writer {
         }
         match so_far {
             Some((text, tokens)) => self.written(current, text, tokens, Some(why.to_owned()), context),
-            None => self.give_up(current.job, current.language, why.to_owned()),
+            None => self.give_up(current.job, current.language, why.to_owned(), context),
         }
     }
 
-    fn give_up(&mut self, job: Job, language: String, why: String) -> Progress {
+    fn give_up(&mut self, job: Job, language: String, why: String, context: &mut dyn Context) -> Progress {
         let error = (!why.is_empty()).then_some(why);
         match job {
             Job::Chapter(chapter) => {
@@ -304,8 +303,8 @@ impl Writer {
             }
             Job::Question(question) => Progress::Answered(question.failed(error.unwrap_or_default())),
             Job::Merge(merge) => {
-                // What is not merged goes when its room is needed, and is counted then.
-                tracing::warn!(?error, merge.first, merge.last, "old chapters could not be merged");
+                tracing::warn!(?error, "the model chose nothing of old chapters: their first sentences stay");
+                self.memory.merged(context, &merge, "");
                 Progress::Running
             }
         }
@@ -355,7 +354,7 @@ fn ask(
             seed,
         },
         Job::Question(question) => question.request(memory.held(), language, (temperature, seed))?,
-        Job::Merge(merge) => merge.request(language, temperature, seed),
+        Job::Merge(merge) => merge.request(temperature, seed),
     };
     context.generate(request).map_err(|error| error.to_string())
 }
