@@ -3,7 +3,7 @@
 //! * `units`, `k_units`: the packed layouts and how GGUF blocks get there.
 //! * `activations`: rows quantised to 8 bits with a scale each 32 values.
 //! * `kv`: keys and values.
-//! * `panel`: the loop over the depth; `scalar`, `avx2`: its inner kernel, chosen at run time by `Cpu`.
+//! * `panel`: the loop over the depth; `scalar`, `avx2`, `avx512`: its inner kernel, chosen at run time by `Cpu`.
 //!
 //! The result differs from the exact product with the dequantised weights only by the quantisation of the
 //! activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
@@ -12,6 +12,8 @@
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod k_units;
 pub(crate) mod kv;
 mod output;
@@ -27,13 +29,14 @@ use k_units::{Q4K, Q5K, Q6K};
 use output::Columns;
 use panel::{Scratch, TILES};
 use rayon::prelude::*;
+use std::sync::OnceLock;
 use units::{BLOCK, Block, LANES, Q40, Q50, Q80, Unit};
 
 /// Weight values times rows below which a second thread costs more than it brings (about 20 µs of one core).
 const PARALLEL_FROM: usize = 1 << 18;
 
-/// The kernel to use. AVX-512, AVX-VNNI and NEON are not there yet: their variants go here, into `detect`, into the
-/// two `match`es below, and into files next to `avx2.rs`.
+/// The kernel to use: the best one, or that which the environment variable `STREAMGIST_CPU` names. AVX-VNNI and NEON are
+/// not there yet: their variants go here, into `known`, into the `match`es below, and into files next to `avx2.rs`.
 #[derive(Clone, Copy, Debug)]
 enum Cpu {
     /// Any CPU.
@@ -41,16 +44,44 @@ enum Cpu {
     /// AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    /// AVX-512 with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
 }
 
 impl Cpu {
-    /// The fastest kernel that this CPU can run. The standard library caches the answer of the CPU.
+    /// The fastest kernel that this CPU can run.
     fn detect() -> Self {
+        static CPU: OnceLock<Cpu> = OnceLock::new();
+        *CPU.get_or_init(|| {
+            let most = std::env::var("STREAMGIST_CPU").unwrap_or_default();
+            let cpus = Self::known();
+            let allowed = cpus.iter().position(|cpu| cpu.name() == most).unwrap_or(cpus.len() - 1);
+            cpus[allowed]
+        })
+    }
+
+    /// The kernels that this CPU can run, the fastest last.
+    fn known() -> Vec<Self> {
+        #[allow(unused_mut)]
+        let mut cpus = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = avx2::Avx2::detect() {
-            return Self::Avx2(avx2);
+        {
+            cpus.extend(avx2::Avx2::detect().map(Self::Avx2));
+            cpus.extend(avx512::Avx512::detect().map(Self::Avx512));
         }
-        Self::Portable
+        cpus
+    }
+
+    /// What `STREAMGIST_CPU` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+        }
     }
 
     fn panel<U: Unit, const T: usize>(
@@ -64,6 +95,8 @@ impl Cpu {
             Self::Portable => panel::multiply(units, x, sums, scratch, |_| (), scalar::tile::<U, T>),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.panel(units, x, sums, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.panel(units, x, sums, scratch),
         }
     }
 }
@@ -73,6 +106,8 @@ fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlo
         Cpu::Portable => activations::quantize_tile(x, features, tile),
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx2(avx2) => avx2.quantize(x, features, tile),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512(avx512) => avx512.quantize(x, features, tile),
     }
 }
 

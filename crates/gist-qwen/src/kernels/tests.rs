@@ -118,7 +118,7 @@ fn forward(matrix: &mut PackedMatrix, cpu: Cpu, x: &QuantizedRows) -> Vec<f32> {
     out
 }
 
-/// Checks both kernels against the oracle, and the embedding lookup against candle.
+/// Checks the kernels of this CPU against the oracle, and the embedding lookup against candle.
 fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed: u64) {
     let rows = x.len() / depth;
     let bytes = gguf(dtype, out, depth, fill, seed);
@@ -139,8 +139,7 @@ fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed
 
     let quantized = QuantizedRows::new(x, rows, depth);
     let seen = seen(&quantized);
-    let fast = forward(&mut matrix, Cpu::detect(), &quantized);
-    let portable = forward(&mut matrix, Cpu::Portable, &quantized);
+    let of_all: Vec<_> = Cpu::known().into_iter().map(|cpu| forward(&mut matrix, cpu, &quantized)).collect();
     // Three roundings a block (two, fused), each relative to what has been added so far.
     let roundings = (depth / 16 * 4 + 8) as f64 * f64::from(f32::EPSILON);
     for r in 0..rows {
@@ -149,17 +148,8 @@ fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed
             let w = &w[o * depth..][..depth];
             let dot =
                 |x: &[f32]| -> f64 { w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum() };
-            let (fast, portable) = (f64::from(fast[r * out + o]), f64::from(portable[r * out + o]));
             let rounding = roundings * magnitude(&matrix, o, seen) + 1e-37;
             let exact = dot(seen);
-            assert!(
-                (fast - exact).abs() <= rounding,
-                "{dtype:?} [{r}, {o}]: {fast} is not {exact} ± {rounding}"
-            );
-            assert!(
-                (portable - fast).abs() <= rounding,
-                "{dtype:?} [{r}, {o}]: {portable} ≠ {fast} ± {rounding}"
-            );
             // The bound of the module's documentation.
             let quantization: f64 = w
                 .chunks(BLOCK)
@@ -170,9 +160,13 @@ fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed
                     (f64::from(top) / 254.0 * 1.0001 + 1.5e-36) * weights
                 })
                 .sum();
-            let error = (fast - dot(x)).abs();
-            let bound = quantization + rounding;
-            assert!(error <= bound, "{dtype:?} [{r}, {o}]: off by {error}, bound {bound}");
+            for (cpu, result) in Cpu::known().iter().zip(&of_all) {
+                let result = f64::from(result[r * out + o]);
+                let place = format!("{dtype:?} on {} [{r}, {o}]", cpu.name());
+                assert!((result - exact).abs() <= rounding, "{place}: {result} is not {exact} ± {rounding}");
+                let (error, bound) = ((result - dot(x)).abs(), quantization + rounding);
+                assert!(error <= bound, "{place}: off by {error}, bound {bound}");
+            }
         }
     }
 }
@@ -221,7 +215,7 @@ proptest! {
         }
         let bytes = gguf(dtype, 17, 256, Fill::Random, 7);
         let mut matrix = PackedMatrix::from_bytes(dtype, &bytes, 17, 256).unwrap();
-        for cpu in [Cpu::detect(), Cpu::Portable] {
+        for cpu in Cpu::known() {
             let out = forward(&mut matrix, cpu, &QuantizedRows::new(&x, 3, 256));
             for (r, out) in out.chunks(17).enumerate() {
                 prop_assert!(out.iter().all(|y| y.is_nan() == (r == faulty)));

@@ -112,6 +112,8 @@ pub(crate) fn run(task: impl Task) {
         Cpu::Portable => task.run(Portable),
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx2(avx2) => avx2.run(task),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512(avx512) => avx512.avx2.run(task),
     }
 }
 
