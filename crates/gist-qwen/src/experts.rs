@@ -1,9 +1,8 @@
 //! The feed-forward part of a decoder layer: one SwiGLU, or a mixture of experts of which each token takes a few.
 
-use rayon::prelude::*;
-
 use crate::config::{Config, Experts};
 use crate::error::LoadError;
+use crate::kernels::team;
 use crate::linear::{Matrix, linear, matrix};
 use crate::math;
 use crate::weights::Weights;
@@ -33,7 +32,7 @@ impl SwiGlu {
         up.resize(rows * self.intermediate, 0.0);
         self.gate.forward(x, rows, gate);
         self.up.forward(x, rows, up);
-        gate.par_chunks_mut(PIECE).zip(up.par_chunks(PIECE)).for_each(|(g, u)| math::silu_mul(g, u));
+        team::pieces(gate, PIECE, |i, gate| math::silu_mul(gate, &up[i * PIECE..]));
         self.down.forward(gate, rows, out);
     }
 

@@ -7,7 +7,6 @@ use gist_core::model::Dialect;
 use llguidance::ParserFactory;
 use llguidance::earley::SlicedBiasComputer;
 use parking_lot::FairMutex;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use toktrie::{InferenceCapabilities, SimpleVob, TokEnv};
 
 use crate::chat::VideoLayout;
@@ -16,6 +15,7 @@ use crate::config::{Config, VisionTokens};
 use crate::decoder::{CHUNK, Scratch, Want};
 use crate::error::LoadError;
 use crate::features::{FeatureCache, FeatureFolder};
+use crate::kernels::team::Team;
 use crate::kv::{Cache, KvType, Target};
 
 use crate::path::{AnyDecoder, AnyTower, ComputeDevice};
@@ -47,10 +47,8 @@ pub struct LoadOptions<'a> {
     pub kv_type: KvType,
     /// What computes.
     pub device: ComputeDevice,
-    /// Threads to compute on, 0 for one per core.
+    /// Threads to compute on, the caller's own among them, 0 for one per core.
     pub threads: usize,
-    /// Runs first on each of these threads, to set its priority say.
-    pub thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Is told what memory the model takes, before it is loaded.
     pub plan: Option<&'a mut dyn FnMut(&MemoryPlan)>,
     /// Gets 0 to 1 as the weights are read.
@@ -86,7 +84,7 @@ pub(crate) struct Engine {
     /// Held for one chunk or token at a time. Fair, so that a stream that encodes without a pause cannot starve an
     /// answer; and never poisoned, since a chunk counts only once it is complete.
     scratch: FairMutex<Scratch>,
-    pool: ThreadPool,
+    team: Team,
 }
 
 impl Engine {
@@ -94,7 +92,7 @@ impl Engine {
     pub(crate) fn chunk(&self, chunk: &Chunk<'_>, cache: &mut Cache, target: Target, want: Want<'_>) {
         let mut turn = self.scratch.lock();
         let scratch = &mut *turn;
-        self.pool.install(|| self.decoder.forward(chunk, cache, target, scratch, want));
+        self.team.install(|| self.decoder.forward(chunk, cache, target, scratch, want));
     }
 }
 
@@ -123,7 +121,7 @@ impl Engine {
         }
         let patches = patchify(first, second)?;
         let grid = patches.grid_hw.into();
-        let encoded = self.pool.install(|| eyes.tower.encode(&patches.rows, grid, None));
+        let encoded = self.team.install(|| eyes.tower.encode(&patches.rows, grid, None));
         if let Some(cache) = cache {
             cache.put(first, second, &encoded);
         }
@@ -179,18 +177,13 @@ impl QwenModel {
         let tokenizer =
             Arc::new(checkpoint.tokenizer.take().ok_or_else(|| invalid("it has no tokenizer.json".into()))?);
         let fingerprint = checkpoint.fingerprint()?;
-        let mut builder =
-            ThreadPoolBuilder::new().num_threads(options.threads).thread_name(|i| format!("gist-qwen-{i}"));
-        if let Some(start) = options.thread_start {
-            builder = builder.start_handler(move |_| start());
-        }
-        let pool = builder.build().map_err(|e| LoadError::Threads(e.to_string()))?;
+        let team = Team::new(options.threads).map_err(|e| LoadError::Threads(e.to_string()))?;
         let mut ignore = |_| ();
         let progress = options.progress.unwrap_or(&mut ignore);
         // Towers and decoders of a family take about as many bytes as they take time.
         let seeing = if checkpoint.vision.is_some() { 0.3 } else { 0.0 };
         let (config, device) = (checkpoint.config.clone(), &options.device);
-        let (decoder, eyes) = pool.install(|| {
+        let (decoder, eyes) = team.install(|| {
             let (features, layout) = (options.features.clone(), options.video_layout);
             let eyes = eyes(&checkpoint, device, features, layout, &mut |share| progress(share * seeing))?;
             let text = &mut |share| progress(seeing + share * (1.0 - seeing));
@@ -223,7 +216,7 @@ impl QwenModel {
                 eyes,
                 end_of_thought,
                 scratch: FairMutex::default(),
-                pool,
+                team,
             }),
         };
         tracing::info!(model = model.name, weights = model.plan(0).weights, "loaded");

@@ -15,9 +15,8 @@ mod tests;
 use std::cell::RefCell;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::kernels::kv::{self, Arch, LANES};
+use crate::kernels::team;
 use crate::kv::{Section, rotation};
 use crate::math;
 pub(crate) use sparse::recall;
@@ -160,7 +159,7 @@ thread_local! {
 
 /// Floats that attention takes for a chunk of `rows` tokens, with all threads of the pool.
 pub(crate) fn scratch_floats(rows: usize, heads: usize, kv_heads: usize, head_dim: usize) -> usize {
-    let threads = rayon::current_num_threads();
+    let threads = team::threads();
     let width = head_dim.next_multiple_of(LANES);
     let n = rows * heads / kv_heads;
     let tasks = (TASKS * threads).next_multiple_of(kv_heads);
@@ -181,16 +180,15 @@ pub(crate) fn attend(
     let Queries { rows, kv_heads, .. } = queries;
     let few = rows <= FEW;
     let pages: usize = sections.iter().map(|s| s.region.pages(s.visible(rows - 1))).sum();
-    let most = (TASKS * rayon::current_num_threads()).div_ceil(kv_heads);
+    let most = (TASKS * team::threads()).div_ceil(kv_heads);
     let parts = most.min(pages.div_ceil(if few { FEW_PAGES } else { 1 }));
     let n = rows * queries.group();
     let size = n * (queries.width() + 2);
     partials.resize(kv_heads * parts * size, 0.0);
-    let chosen: Option<Vec<_>> = budget.filter(|budget| few && *budget < pages).map(|budget| {
-        let heads = (0..kv_heads).into_par_iter();
-        heads.map(|head| sparse::choose(layer, sections, queries, head, budget)).collect()
-    });
-    partials.par_chunks_exact_mut(size).enumerate().for_each(|(i, memory)| {
+    let chosen: Option<Vec<_>> = budget
+        .filter(|budget| few && *budget < pages)
+        .map(|budget| team::map(kv_heads, |head| sparse::choose(layer, sections, queries, head, budget)));
+    team::pieces(partials, size, |i, memory| {
         let (head, part) = (i / parts, i % parts);
         let (from, to) = (part * pages / parts, (part + 1) * pages / parts);
         let chosen = chosen.as_ref().map(|chosen| &chosen[head][..]);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernels::team::Team;
 use crate::kv::{Cache, KvType, Layout, Part, Pool, SinkPositions, Target};
 
 #[derive(Clone, Debug)]
@@ -138,7 +139,7 @@ fn any_number_of_threads_comes_to_the_same() {
         seed: 5,
     };
     for threads in [1, 2, 7, 16] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = Team::new(threads).unwrap();
         for rows in [1, 20] {
             pool.install(|| check(&Case { rows, ..case.clone() }));
         }

@@ -1,14 +1,12 @@
 //! Attention alone, in the shapes of released models, on one layer filled with noise.
 
-use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{median, random, seconds};
+use super::limits::{BUFFER, Limits};
+use super::{median, seconds};
 use crate::attention::{Queries, attend};
 use crate::decoder::CHUNK;
 use crate::kv::{Cache, KvType, Layout, PAGE, Part, Pool, SinkPositions, Target};
-use crate::linear::linear;
-use candle_core::quantized::GgmlDType;
 
 /// The heads of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,20 +50,12 @@ pub struct AttentionSpeed {
     pub product_gflops: f64,
 }
 
-/// Bytes of the buffer that is summed up: far more than caches hold.
-const BUFFER: usize = 1 << 29;
-
 /// Attends to `depth` tokens, from one token as often as it takes to read as many bytes as the buffer has, and once from
 /// a chunk, `runs` times.
 ///
 /// # Panics
 /// When memory does not do.
 pub fn attention(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) -> AttentionSpeed {
-    // On a thread of the pool, as a decoder runs.
-    rayon::scope(|_| measure(shape, kv_type, depth, runs))
-}
-
-fn measure(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) -> AttentionSpeed {
     let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     let layout = Layout { layers: 1, kv_heads, head_dim, kv_type };
     let pool = Pool::new(layout, depth.div_ceil(PAGE));
@@ -78,10 +68,7 @@ fn measure(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) ->
     }
     // Scores of a few units, as in a model: weights are neither even nor all on one token.
     let queries: Vec<f32> = noise[1000..].iter().map(|x| 2.0 * x).collect();
-    let buffer = vec![1u64; BUFFER / 8];
-    let inner = 2048;
-    let matrix = linear(random(&[inner, inner], GgmlDType::F32)).expect("a matrix of floats");
-    let (x, mut product) = (vec![0.5; 512 * inner], vec![0.0; 512 * inner]);
+    let mut limits = Limits::default();
     let mut partials = Vec::new();
     let mut out = vec![0.0; queries.len()];
     let mut attend = |rows: usize, times: usize| {
@@ -99,12 +86,9 @@ fn measure(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) ->
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..runs {
         times[0].push(attend(1, repeats));
-        times[1].push(seconds(|| {
-            let sum: u64 = buffer.par_chunks(1 << 17).map(|x| x.iter().sum::<u64>()).sum();
-            assert_eq!(std::hint::black_box(sum), (BUFFER / 8) as u64);
-        }));
+        times[1].push(limits.read());
         times[2].push(attend(CHUNK, 1));
-        times[3].push(seconds(|| matrix.forward(&x, 512, &mut product)));
+        times[3].push(limits.product());
     }
     let [decode, read, chunk, product] = times.map(median);
     AttentionSpeed {
@@ -113,10 +97,10 @@ fn measure(shape: AttentionShape, kv_type: KvType, depth: usize, runs: usize) ->
         kv_bytes,
         decode_ms: 1e3 * decode,
         decode_gb_per_second: kv_bytes as f64 / decode / 1e9,
-        read_gb_per_second: BUFFER as f64 / read / 1e9,
+        read_gb_per_second: read / 1e9,
         chunk_ms: 1e3 * chunk,
         chunk_gflops: (4 * CHUNK * heads * head_dim * depth) as f64 / chunk / 1e9,
-        product_gflops: (2 * 512 * inner * inner) as f64 / product / 1e9,
+        product_gflops: product / 1e9,
     }
 }
 

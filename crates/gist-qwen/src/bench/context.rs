@@ -13,7 +13,7 @@ use gist_core::model::{ModelError, View};
 /// Tokens of the prompt that stays.
 const PINNED: usize = 16;
 /// Tokens written in a run.
-const WRITTEN: usize = 4;
+const WRITTEN: usize = 32;
 
 /// What a context of a depth costs.
 #[derive(Clone, Debug, Serialize)]

@@ -4,6 +4,7 @@
 mod attention;
 mod context;
 mod kv_error;
+pub mod limits;
 mod sparse;
 mod stream;
 
@@ -89,22 +90,19 @@ pub fn vision(kind: BenchType, width: usize, height: usize) -> Result<VisionSpee
     let flops = config.flops(grid) as f64;
     let tower = VisionTower::read(&Random(kind), config, &mut |_| ())?;
     let patches = vec![0.25; grid.0 * grid.1 * PATCH_VALUES];
-    // A product of floats of the size of a block's largest, turn by turn with the tower.
-    let (rows, inner) = (2048, 2048);
-    let matrix = crate::linear::linear(random(&[inner, inner], GgmlDType::F32));
-    let matrix = matrix.map_err(|e| Random(kind).invalid(e.to_string()))?;
-    let (x, mut out) = (vec![0.5; rows * inner], vec![0.0; rows * inner]);
+    // Turn by turn with the tower.
+    let mut limits = limits::Limits::default();
     let (mut pairs, mut products) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         pairs.push(seconds(|| drop(tower.encode(&patches, grid, None))));
-        products.push(seconds(|| matrix.forward(&x, rows, &mut out)));
+        products.push(limits.product());
     }
     let (pair, product) = (median(pairs), median(products));
     Ok(VisionSpeed {
         grid,
         ms_per_pair: 1e3 * pair,
         gflops: flops / pair / 1e9,
-        product_gflops: (2 * rows * inner * inner) as f64 / product / 1e9,
+        product_gflops: product / 1e9,
         weights: tower.bytes(),
     })
 }

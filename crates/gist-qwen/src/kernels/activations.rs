@@ -1,7 +1,7 @@
 //! Activations as the kernels read them: 8 bits with a scale each 32 values, in tiles of rows.
 
+use super::team;
 use super::units::{BLOCK, LANES, LINES};
-use rayon::prelude::*;
 
 /// Rows that a weight block, once in registers, is multiplied with.
 pub(super) const TILE: usize = 6;
@@ -133,8 +133,10 @@ fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Ve
             super::quantize_tile(x, features, tile);
         }
     } else {
-        let tiles = tiles.par_chunks_mut(blocks).zip(x.par_chunks(T * features));
-        tiles.for_each(|(tile, x)| super::quantize_tile(x, features, tile));
+        team::pieces(&mut tiles, blocks, |i, tile| {
+            let x = &x[i * T * features..];
+            super::quantize_tile(&x[..x.len().min(T * features)], features, tile);
+        });
     }
     tiles
 }

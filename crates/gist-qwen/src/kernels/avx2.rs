@@ -15,7 +15,7 @@
 
 use super::activations::{TileBlock, TileSums, quantize_tile};
 use super::panel::Scratch;
-use super::units::{Block, LANES, LINES, Line, Unit};
+use super::units::{Block, LANES, LINES, Line, Unit, Widen};
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2, FMA and F16C: exists only when detected.
@@ -37,7 +37,7 @@ impl Avx2 {
         scratch: &mut Scratch,
     ) {
         // SAFETY: `self` exists only if the CPU has the features that `panel` enables.
-        unsafe { panel(units, x, sums, scratch) }
+        unsafe { panel(self, units, x, sums, scratch) }
     }
 
     /// [`quantize_tile`], compiled for this CPU.
@@ -47,23 +47,62 @@ impl Avx2 {
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+impl Widen for Avx2 {
+    #[inline(always)]
+    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES] {
+        // SAFETY: `self` exists only if the CPU has the features; of the 32 bytes of the reference each unaligned load
+        // takes one half.
+        unsafe {
+            let at = halves.as_ptr().cast::<__m128i>();
+            lanes([_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at.add(1)))])
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES] {
+        // SAFETY: `self` exists only if the CPU has the features; the unaligned load takes the reference's 16 bytes.
+        unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            lanes([bytes, _mm_srli_si128::<8>(bytes)].map(|x| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x))))
+        }
+    }
+
+    #[inline(always)]
+    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES] {
+        // SAFETY: as for `bytes`.
+        unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            lanes([bytes, _mm_srli_si128::<8>(bytes)].map(|x| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x))))
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lanes(value: [__m256; 2]) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    store_lanes(&mut out, value);
+    out
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
 fn quantize<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
     quantize_tile(x, features, tile);
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn panel<U: Unit, const T: usize>(
+    avx2: Avx2,
     units: &[U],
     x: &[TileBlock<T>],
     sums: &mut [TileSums<T>],
     scratch: &mut Scratch,
 ) {
-    super::panel::multiply(units, x, sums, scratch, prefetch, |w, x, sums| tile::<U, T>(w, x, sums));
+    super::panel::multiply(units, x, sums, scratch, avx2, prefetch, |w, x, sums| tile::<U, T>(w, x, sums));
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn tile<U: Unit, const T: usize>(w: &[Block], x: &[TileBlock<T>], sums: &mut TileSums<T>) {
     let rolled = Rolled::new();
     for (w, x) in w.iter().zip(x) {
@@ -98,7 +137,7 @@ fn tile<U: Unit, const T: usize>(w: &[Block], x: &[TileBlock<T>], sums: &mut Til
 /// The sums start at `-BIAS * Σ x` and grow in 16 bits. They may wrap on the way, but the result fits, and addition
 /// modulo 2^16 does not mind.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn unsigned_sums<U: Unit, const T: usize>(
     w: &[Line],
     x: &[[i32; T]],
@@ -134,7 +173,7 @@ fn unsigned_sums<U: Unit, const T: usize>(
 
 /// `Σ q * x` with signed quants. Rows of activations go in groups of three, or the registers would not suffice.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn signed_sums<const T: usize>(w: &[Line], x: &[[i32; T]], rolled: Rolled) -> [[__m256i; 2]; T] {
     let ones = _mm256_set1_epi16(1);
     let mut sums = [[_mm256_setzero_si256(); 2]; T];

@@ -11,7 +11,7 @@
 use super::activations::{TileBlock, TileSums, quantize_tile};
 use super::avx2::Avx2;
 use super::panel::Scratch;
-use super::units::{Block, LANES, LINES, Line, Unit};
+use super::units::{Block, LANES, LINES, Line, Unit, Widen};
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has what this file enables: exists only when detected.
@@ -39,7 +39,7 @@ impl Avx512 {
         scratch: &mut Scratch,
     ) {
         // SAFETY: `self` exists only if the CPU has the features that `panel` enables.
-        unsafe { panel(units, x, sums, scratch) }
+        unsafe { panel(self, units, x, sums, scratch) }
     }
 
     /// [`quantize_tile`], compiled for this CPU.
@@ -49,6 +49,34 @@ impl Avx512 {
     }
 }
 
+impl Widen for Avx512 {
+    #[inline(always)]
+    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES] {
+        // SAFETY: `self` exists only if the CPU has the features; the unaligned load takes the reference's 32 bytes.
+        unsafe { lanes(_mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES] {
+        // SAFETY: `self` exists only if the CPU has the features; the unaligned load takes the reference's 16 bytes.
+        unsafe { lanes(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast())))) }
+    }
+
+    #[inline(always)]
+    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES] {
+        // SAFETY: as for `bytes`.
+        unsafe { lanes(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.as_ptr().cast())))) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn lanes(value: __m512) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    store_lanes(&mut out, value);
+    out
+}
+
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn quantize<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
     quantize_tile(x, features, tile);
@@ -56,12 +84,13 @@ fn quantize<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn panel<U: Unit, const T: usize>(
+    avx512: Avx512,
     units: &[U],
     x: &[TileBlock<T>],
     sums: &mut [TileSums<T>],
     scratch: &mut Scratch,
 ) {
-    super::panel::multiply(units, x, sums, scratch, prefetch, |w, x, sums| tile::<U, T>(w, x, sums));
+    super::panel::multiply(units, x, sums, scratch, avx512, prefetch, |w, x, sums| tile::<U, T>(w, x, sums));
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! The packed K types: units of 256 `k`, with scales of their own for each 32 or 16.
 
 use super::units::{
-    Block, LANES, LINES, Line, Nibbles, Unit, halves_to_f32, place, set_fifth_bit, set_nibble, u16_at,
+    Block, LANES, LINES, Line, Nibbles, Unit, Widen, place, set_fifth_bit, set_nibble, u16_at,
     unpack_fifth_bit, unpack_nibbles,
 };
 
@@ -36,13 +36,14 @@ impl KScales {
     }
 
     #[inline(always)]
-    fn unpack(&self, bias: u8, out: &mut [Block]) {
-        let (d, dmin) = (halves_to_f32(&self.d), halves_to_f32(&self.dmin));
+    fn unpack(&self, widen: impl Widen, bias: u8, out: &mut [Block]) {
+        let (d, dmin) = (widen.halves(&self.d), widen.halves(&self.dmin));
         for ((block, scale), min) in out.iter_mut().zip(&self.scale).zip(&self.min) {
+            let (scale, min) = (widen.bytes(scale), widen.bytes(min));
             for lane in 0..LANES {
-                let scale = d[lane] * f32::from(scale[lane]);
+                let scale = d[lane] * scale[lane];
                 block.scale[0][lane] = scale;
-                block.offset[lane] = scale * f32::from(bias) - dmin[lane] * f32::from(min[lane]);
+                block.offset[lane] = scale * f32::from(bias) - dmin[lane] * min[lane];
             }
         }
     }
@@ -73,21 +74,20 @@ impl Unit for Q4K {
     }
 
     #[inline(always)]
-    fn unpack(&self, out: &mut [Block]) {
-        self.scales.unpack(Self::BIAS, out);
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
+        self.scales.unpack(widen, Self::BIAS, out);
         for (block, low) in out.iter_mut().zip(&self.low) {
             unpack_nibbles(low, &mut block.q);
         }
     }
 }
 
-/// 5 bits, scale and minimum each 32.
+/// 5 bits, scale and minimum each 32. Low and high bits of a block lie together, so that memory is read in order.
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
 pub(super) struct Q5K {
     scales: KScales,
-    low: [Nibbles; 8],
-    high: [Line; 8],
+    bits: [(Nibbles, Line); 8],
 }
 
 impl Unit for Q5K {
@@ -97,24 +97,24 @@ impl Unit for Q5K {
     const BIAS: u8 = 16;
     const OFFSET: bool = true;
     const ZERO: Self =
-        Self { scales: KScales::ZERO, low: [[[0; LANES * 4]; LINES / 2]; 8], high: [[0; LANES * 4]; 8] };
+        Self { scales: KScales::ZERO, bits: [([[0; LANES * 4]; LINES / 2], [0; LANES * 4]); 8] };
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
         self.scales.set_row(row, gguf);
         let high = &gguf[16..48];
         for (i, &byte) in gguf[48..176].iter().enumerate() {
             let (block, k) = (i / 32 * 2, i % 32);
-            set_nibble(&mut self.low[block], k, row, byte & 15);
-            set_nibble(&mut self.low[block + 1], k, row, byte >> 4);
-            set_fifth_bit(&mut self.high[block], k, row, high[k] >> block);
-            set_fifth_bit(&mut self.high[block + 1], k, row, high[k] >> (block + 1));
+            set_nibble(&mut self.bits[block].0, k, row, byte & 15);
+            set_nibble(&mut self.bits[block + 1].0, k, row, byte >> 4);
+            set_fifth_bit(&mut self.bits[block].1, k, row, high[k] >> block);
+            set_fifth_bit(&mut self.bits[block + 1].1, k, row, high[k] >> (block + 1));
         }
     }
 
     #[inline(always)]
-    fn unpack(&self, out: &mut [Block]) {
-        self.scales.unpack(Self::BIAS, out);
-        for ((block, low), high) in out.iter_mut().zip(&self.low).zip(&self.high) {
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
+        self.scales.unpack(widen, Self::BIAS, out);
+        for (block, (low, high)) in out.iter_mut().zip(&self.bits) {
             unpack_nibbles(low, &mut block.q);
             unpack_fifth_bit(high, &mut block.q);
         }
@@ -127,9 +127,8 @@ impl Unit for Q5K {
 pub(super) struct Q6K {
     d: [u16; LANES],
     scale: [[[i8; LANES]; 2]; 8],
-    low: [Nibbles; 8],
-    /// Two bits each: bits `2 * (j % 4)` of line `j / 4` belong to line `j`.
-    high: [[Line; 2]; 8],
+    /// Low and high bits of a block; of the high ones bits `2 * (j % 4)` of line `j / 4` belong to line `j`.
+    bits: [(Nibbles, [Line; 2]); 8],
 }
 
 impl Unit for Q6K {
@@ -140,8 +139,7 @@ impl Unit for Q6K {
     const ZERO: Self = Self {
         d: [0; LANES],
         scale: [[[0; LANES]; 2]; 8],
-        low: [[[0; LANES * 4]; LINES / 2]; 8],
-        high: [[[0; LANES * 4]; 2]; 8],
+        bits: [([[0; LANES * 4]; LINES / 2], [[0; LANES * 4]; 2]); 8],
     };
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
@@ -155,21 +153,21 @@ impl Unit for Q6K {
             let (run, part) = (block / 4, block % 4);
             for k in 0..32 {
                 let byte = low[64 * run + 32 * (part % 2) + k];
-                set_nibble(&mut self.low[block], k, row, byte >> (4 * (part / 2)));
+                set_nibble(&mut self.bits[block].0, k, row, byte >> (4 * (part / 2)));
                 let bits = (high[32 * run + k] >> (2 * part)) & 3;
                 let (line, at) = place(k, row);
-                self.high[block][line / 4][at] |= bits << (2 * (line % 4));
+                self.bits[block].1[line / 4][at] |= bits << (2 * (line % 4));
             }
         }
     }
 
     #[inline(always)]
-    fn unpack(&self, out: &mut [Block]) {
-        let d = halves_to_f32(&self.d);
-        for (((block, scale), low), high) in out.iter_mut().zip(&self.scale).zip(&self.low).zip(&self.high) {
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
+        let d = widen.halves(&self.d);
+        for ((block, scale), (low, high)) in out.iter_mut().zip(&self.scale).zip(&self.bits) {
             for (out, scale) in block.scale.iter_mut().zip(scale) {
-                for ((out, d), &scale) in out.iter_mut().zip(&d).zip(scale) {
-                    *out = d * f32::from(scale);
+                for ((out, d), scale) in out.iter_mut().zip(&d).zip(widen.signed(scale)) {
+                    *out = d * scale;
                 }
             }
             unpack_nibbles(low, &mut block.q);

@@ -19,6 +19,7 @@ pub(crate) mod kv;
 mod output;
 mod panel;
 mod scalar;
+pub(crate) mod team;
 mod units;
 
 pub use activations::QuantizedRows;
@@ -28,12 +29,13 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use k_units::{Q4K, Q5K, Q6K};
 use output::Columns;
 use panel::{Scratch, TILES};
-use rayon::prelude::*;
 use std::sync::OnceLock;
-use units::{BLOCK, Block, LANES, Q40, Q50, Q80, Unit};
+use units::{BLOCK, Block, LANES, Plain, Q40, Q50, Q80, Unit};
 
 /// Weight values times rows below which a second thread costs more than it brings (about 20 µs of one core).
 const PARALLEL_FROM: usize = 1 << 18;
+/// Parts of a product for each thread.
+const PARTS: usize = 8;
 
 /// The kernel to use: the best one, or that which the environment variable `STREAMGIST_CPU` names. AVX-VNNI and NEON are
 /// not there yet: their variants go here, into `known`, into the `match`es below, and into files next to `avx2.rs`.
@@ -92,7 +94,7 @@ impl Cpu {
         scratch: &mut Scratch,
     ) {
         match self {
-            Self::Portable => panel::multiply(units, x, sums, scratch, |_| (), scalar::tile::<U, T>),
+            Self::Portable => panel::multiply(units, x, sums, scratch, Plain, |_| (), scalar::tile::<U, T>),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.panel(units, x, sums, scratch),
             #[cfg(target_arch = "x86_64")]
@@ -192,7 +194,7 @@ impl PackedMatrix {
     }
 
     /// `out[r, o] = Σ_k x[r, k] * w[o, k]`, with `x` quantised to 8 bits on the way. Row-major: `x` is
-    /// `rows * in_features` long, `out` `rows * out_features`. Runs on the rayon pool of the calling thread.
+    /// `rows * in_features` long, `out` `rows * out_features`. Runs on all threads of the model.
     ///
     /// # Panics
     /// When a length is not that of the shape.
@@ -244,13 +246,14 @@ impl PackedMatrix {
         };
         let panels = self.out_features.div_ceil(LANES);
         let work = LANES * self.in_features * rows;
-        if panels * work < PARALLEL_FROM {
+        // So many parts that threads finish together though some may be held up, and none too small to be worth it.
+        let most = (panels * work / (PARALLEL_FROM / 4)).max(1);
+        let parts =
+            if panels * work < PARALLEL_FROM { 1 } else { most.min(PARTS * team::threads()).min(panels) };
+        team::each(parts, |part| {
             let mut scratch = Scratch::new();
-            (0..panels).for_each(|i| panel(&mut scratch, i));
-        } else {
-            let few = (PARALLEL_FROM / 4).div_ceil(work);
-            (0..panels).into_par_iter().with_min_len(few).for_each_init(Scratch::new, panel);
-        }
+            (part * panels / parts..(part + 1) * panels / parts).for_each(|i| panel(&mut scratch, i));
+        });
     }
 
     /// Dequantises one row (embedding lookup): what candle's own dequantisation gives (Q5_K: within f32 rounding).
@@ -270,7 +273,7 @@ fn dequantize_row<U: Unit>(units: &[U], index: usize, out: &mut [f32]) {
     let mut blocks = [Block::ZERO; 8];
     let units = &units[panel * depth..][..depth];
     for (unit, out) in units.iter().zip(out.chunks_exact_mut(BLOCK * U::BLOCKS)) {
-        unit.unpack(&mut blocks[..U::BLOCKS]);
+        unit.unpack(Plain, &mut blocks[..U::BLOCKS]);
         for (i, out) in out.iter_mut().enumerate() {
             let (block, k) = (&blocks[i / BLOCK], i % BLOCK);
             let half = if U::HALVES == 2 { k / (BLOCK / 2) } else { 0 };
@@ -292,9 +295,9 @@ fn pack_units<U: Unit>(bytes: &[u8], out_features: usize, in_features: usize) ->
     }
     let mut units = vec![U::ZERO; out_features.div_ceil(LANES) * depth];
     if !units.is_empty() {
-        let panels = units.par_chunks_mut(depth).zip(bytes.par_chunks(LANES * row_bytes));
-        panels.for_each(|(panel, bytes)| {
-            for (lane, row) in bytes.chunks_exact(row_bytes).enumerate() {
+        team::pieces(&mut units, depth, |i, panel| {
+            let bytes = &bytes[i * LANES * row_bytes..];
+            for (lane, row) in bytes.chunks_exact(row_bytes).enumerate().take(LANES) {
                 for (unit, gguf) in panel.iter_mut().zip(row.chunks_exact(U::GGUF_BYTES)) {
                     unit.set_row(lane, gguf);
                 }

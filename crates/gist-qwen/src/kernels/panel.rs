@@ -1,7 +1,7 @@
 //! A panel (16 output rows over the whole depth) times all rows of activations: the loop that both kernels share.
 
 use super::activations::{TileBlock, TileSums};
-use super::units::{Block, Unit};
+use super::units::{Block, Unit, Widen};
 
 /// Blocks of 32 unpacked at a time: 4 KB of weights and, with [`TILES`] tiles, 16 KB of activations live in L1.
 const CHUNK: usize = 8;
@@ -30,6 +30,7 @@ pub(super) fn multiply<U: Unit, const T: usize>(
     x: &[TileBlock<T>],
     sums: &mut [TileSums<T>],
     scratch: &mut Scratch,
+    widen: impl Widen,
     prefetch: impl Fn(*const u8),
     tile: impl Fn(&[Block], &[TileBlock<T>], &mut TileSums<T>),
 ) {
@@ -38,7 +39,7 @@ pub(super) fn multiply<U: Unit, const T: usize>(
     sums.fill([[0.0; super::units::LANES]; T]);
     for (chunk, units) in units.chunks(CHUNK / U::BLOCKS).enumerate() {
         for (unit, out) in units.iter().zip(scratch.0.chunks_exact_mut(U::BLOCKS)) {
-            unit.unpack(out);
+            unit.unpack(widen, out);
         }
         if T == 1 {
             let next = units.as_ptr().cast::<u8>().wrapping_add(AHEAD);

@@ -96,7 +96,7 @@ fn magnitude(matrix: &PackedMatrix, o: usize, x: &[f32]) -> f64 {
         let mut blocks = vec![Block::ZERO; x.len() / BLOCK];
         let depth = blocks.len() / U::BLOCKS;
         for (unit, out) in units[o / LANES * depth..].iter().zip(blocks.chunks_mut(U::BLOCKS)) {
-            unit.unpack(out);
+            unit.unpack(Plain, out);
         }
         let lane = o % LANES;
         let term = |k: usize| {

@@ -59,7 +59,32 @@ pub(super) trait Unit: Copy + Send + Sync {
     fn set_row(&mut self, row: usize, gguf: &[u8]);
 
     /// Unpacks into `out[..BLOCKS]`.
-    fn unpack(&self, out: &mut [Block]);
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]);
+}
+
+/// How the scales of 16 rows become floats: compilers find the vector instructions for it now and then only.
+pub(super) trait Widen: Copy {
+    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES];
+    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES];
+    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES];
+}
+
+/// For any CPU.
+#[derive(Clone, Copy)]
+pub(super) struct Plain;
+
+impl Widen for Plain {
+    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES] {
+        halves.map(half_to_f32)
+    }
+
+    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES] {
+        bytes.map(f32::from)
+    }
+
+    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES] {
+        bytes.map(f32::from)
+    }
 }
 
 pub(super) type Nibbles = [Line; LINES / 2];
@@ -104,7 +129,7 @@ pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
 }
 
 /// IEEE half to single without branches or subnormal arithmetic (scales of K types are often subnormal halves, and
-/// multiplying subnormals stalls some CPUs), so that 16 of them convert as vectors.
+/// multiplying subnormals stalls some CPUs).
 #[inline(always)]
 pub(super) fn half_to_f32(half: u16) -> f32 {
     const REBIAS: u32 = (127 - 15) << 23;
@@ -116,15 +141,6 @@ pub(super) fn half_to_f32(half: u16) -> f32 {
     let subnormal = (f32::from_bits(bits + SUBNORMAL) - f32::from_bits(SUBNORMAL)).to_bits();
     let magnitude = if exponent == 0 { subnormal } else { normal };
     f32::from_bits(magnitude | (u32::from(half & 0x8000) << 16))
-}
-
-#[inline(always)]
-pub(super) fn halves_to_f32(halves: &[u16; LANES]) -> [f32; LANES] {
-    let mut out = [0.0; LANES];
-    for (o, &h) in out.iter_mut().zip(halves) {
-        *o = half_to_f32(h);
-    }
-    out
 }
 
 /// 4 bits around 8, a scale each 32.
@@ -150,9 +166,9 @@ impl Unit for Q40 {
     }
 
     #[inline(always)]
-    fn unpack(&self, out: &mut [Block]) {
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
         let block = &mut out[0];
-        block.scale[0] = halves_to_f32(&self.d);
+        block.scale[0] = widen.halves(&self.d);
         unpack_nibbles(&self.low, &mut block.q);
     }
 }
@@ -184,9 +200,9 @@ impl Unit for Q50 {
     }
 
     #[inline(always)]
-    fn unpack(&self, out: &mut [Block]) {
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
         let block = &mut out[0];
-        block.scale[0] = halves_to_f32(&self.d);
+        block.scale[0] = widen.halves(&self.d);
         unpack_nibbles(&self.low, &mut block.q);
         unpack_fifth_bit(&self.high, &mut block.q);
     }
@@ -216,9 +232,9 @@ impl Unit for Q80 {
     }
 
     #[inline(always)]
-    fn unpack(&self, out: &mut [Block]) {
+    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
         let block = &mut out[0];
-        block.scale[0] = halves_to_f32(&self.d);
+        block.scale[0] = widen.halves(&self.d);
         block.q = self.q;
     }
 }

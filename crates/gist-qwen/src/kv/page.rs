@@ -1,6 +1,6 @@
 //! Keys (rotated to their positions) and values of 64 tokens in all layers.
 
-use rayon::prelude::*;
+use crate::kernels::team;
 
 use super::panel::{self, Half};
 use super::rotation;
@@ -91,10 +91,9 @@ impl Page {
     fn converted(&self, kv_type: KvType) -> Self {
         let mut page = Self::of(&self.pool, kv_type);
         let layout = self.pool.layout();
-        let tiles =
-            page.buffer.par_chunks_exact_mut(layout.bytes(kv_type) / (layout.layers * layout.kv_heads));
-        tiles.enumerate().for_each_init(Vec::new, |rows, (i, tile)| {
-            rows.resize(PAGE * layout.head_dim, 0.0);
+        let size = layout.bytes(kv_type) / (layout.layers * layout.kv_heads);
+        team::pieces(&mut page.buffer, size, |i, tile| {
+            let mut rows = vec![0.0; PAGE * layout.head_dim];
             let (layer, head) = (i / layout.kv_heads, i % layout.kv_heads);
             let (keys, values) = tile.split_at_mut(layout.numbers(kv_type, Part::Key).bytes());
             for (part, bytes) in [(Part::Key, keys), (Part::Value, values)] {
@@ -102,7 +101,7 @@ impl Page {
                 for (row, x) in rows.chunks_exact_mut(layout.head_dim).enumerate() {
                     x.iter_mut().enumerate().for_each(|(channel, x)| *x = half.get(row, channel));
                 }
-                panel::store(layout.numbers(kv_type, part), bytes, rows, layout.head_dim);
+                panel::store(layout.numbers(kv_type, part), bytes, &rows, layout.head_dim);
             }
         });
         page

@@ -6,9 +6,9 @@ use candle_core::Result;
 use candle_core::quantized::{GgmlDType, QTensor};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::Linear;
+use crate::kernels::team;
 use crate::product::{Strided, product};
 
 /// Output rows that are converted to f32 and multiplied at once: with 4096 inputs 1 MB, which stays in the cache.
@@ -76,7 +76,7 @@ impl Linear for Dense {
             product((rows, width, inputs), x, weights.transposed(), &mut part, width, false);
             (first, width, part)
         };
-        let parts: Vec<_> = (0..outputs.div_ceil(BLOCK)).into_par_iter().map(|i| block(i * BLOCK)).collect();
+        let parts = team::map(outputs.div_ceil(BLOCK), |i| block(i * BLOCK));
         for (first, width, part) in parts {
             for (out, part) in out.chunks_exact_mut(outputs).zip(part.chunks_exact(width)) {
                 out[first..first + width].copy_from_slice(part);

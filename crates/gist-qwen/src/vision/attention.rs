@@ -1,8 +1,7 @@
 //! Attention among the patches of one pair: all see all.
 
-use rayon::prelude::*;
-
 use super::layers::by_rows;
+use crate::kernels::team;
 use crate::math;
 use crate::product::{Strided, product};
 
@@ -13,13 +12,13 @@ const SCORES: usize = 1 << 18;
 /// the scores allow, but the tasks of all heads suffice to keep all threads busy.
 fn step(patches: usize, heads: usize) -> usize {
     let most = (SCORES / patches).clamp(1, patches);
-    let tasks = (4 * rayon::current_num_threads()).div_ceil(heads).max(patches.div_ceil(most));
+    let tasks = (4 * team::threads()).div_ceil(heads).max(patches.div_ceil(most));
     patches.div_ceil(tasks).max(most.min(16))
 }
 
 /// Bytes that all threads together take for scores.
 pub(super) fn scratch_bytes(patches: usize, heads: usize) -> u64 {
-    4 * (rayon::current_num_threads() * step(patches, heads) * patches) as u64
+    4 * (team::threads() * step(patches, heads) * patches) as u64
 }
 
 /// `softmax(q · kᵀ) · v`. `qkv` is `[patches, 3, heads, head_dim]`, its queries and keys are rotated and the queries
@@ -29,28 +28,28 @@ pub(super) fn attend(qkv: &[f32], heads: usize, head_dim: usize, by_head: &mut [
     let patches = out.len() / width;
     let step = step(patches, heads);
     // Heads lie apart in `by_head`, so that each task writes to a piece of its own.
-    by_head.par_chunks_exact_mut(patches * head_dim).enumerate().for_each(|(head, out)| {
+    let parts = patches.div_ceil(step);
+    team::pieces_of_rows(by_head, patches * head_dim, step * head_dim, |i, out| {
+        let (head, i) = (i / parts, i % parts);
         let part = |i: usize| Strided::rows(&qkv[i * width + head * head_dim..], 3 * width);
         let (queries, keys, values) = (part(0), part(1), part(2));
-        out.par_chunks_mut(step * head_dim).enumerate().for_each(|(i, out)| {
-            let rows = out.len() / head_dim;
-            let mut scores = vec![0.0; rows * patches];
-            let queries = queries.from(i * step);
-            product((rows, patches, head_dim), queries, keys.transposed(), &mut scores, patches, false);
-            let sums: Vec<f32> = scores
-                .chunks_exact_mut(patches)
-                .map(|row| {
-                    let top = math::max(row);
-                    math::exp_sum(row, top)
-                })
-                .collect();
-            let scores = Strided::rows(&scores, patches);
-            product((rows, head_dim, patches), scores, values, out, head_dim, false);
-            for (row, sum) in out.chunks_exact_mut(head_dim).zip(sums) {
-                let scale = 1.0 / sum;
-                row.iter_mut().for_each(|x| *x *= scale);
-            }
-        });
+        let rows = out.len() / head_dim;
+        let mut scores = vec![0.0; rows * patches];
+        let queries = queries.from(i * step);
+        product((rows, patches, head_dim), queries, keys.transposed(), &mut scores, patches, false);
+        let sums: Vec<f32> = scores
+            .chunks_exact_mut(patches)
+            .map(|row| {
+                let top = math::max(row);
+                math::exp_sum(row, top)
+            })
+            .collect();
+        let scores = Strided::rows(&scores, patches);
+        product((rows, head_dim, patches), scores, values, out, head_dim, false);
+        for (row, sum) in out.chunks_exact_mut(head_dim).zip(sums) {
+            let scale = 1.0 / sum;
+            row.iter_mut().for_each(|x| *x *= scale);
+        }
     });
     by_rows(out, width, |first, rows| {
         for (i, row) in rows.chunks_exact_mut(width).enumerate() {

@@ -1,8 +1,7 @@
 //! What blocks and mergers are made of: norms, matrices with a bias, the two layers between which a GELU stands.
 
-use rayon::prelude::*;
-
 use crate::error::LoadError;
+use crate::kernels::team;
 use crate::linear::{Matrix, matrix};
 use crate::math;
 use crate::weights::Weights;
@@ -13,7 +12,7 @@ const PIECE: usize = 1 << 14;
 /// Runs `f` on pieces of whole rows of `x`, `[rows, width]`, in parallel; `f` gets the number of the first row, too.
 pub(super) fn by_rows(x: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = PIECE.div_ceil(width);
-    x.par_chunks_mut(rows * width).enumerate().for_each(|(i, piece)| f(i * rows, piece));
+    team::pieces(x, rows * width, |i, piece| f(i * rows, piece));
 }
 
 /// `x = x + y + bias`, `[rows, width]`: what a part of a block adds to its residual stream.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::kernels::team;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::{Info, Raw, Weights};
 use crate::error::LoadError;
@@ -83,21 +83,21 @@ impl Weights for Quantized {
         let size = raw.dtype.type_size();
         let inputs = raw.shape[raw.shape.len() - 1];
         let block = (BLOCK / inputs).max(1) * inputs;
-        let parts: Vec<Vec<u8>> = raw
-            .bytes
-            .par_chunks(block * size)
-            .map(|bytes| {
-                let values = floats(raw.dtype, bytes);
-                if !values.iter().all(|x| x.is_finite()) {
-                    return Err(format!("tensor {name} holds values that are not numbers"));
-                }
-                let rows = values.len() / inputs;
-                Tensor::from_vec(values, (rows, inputs), &Device::Cpu)
-                    .and_then(|tensor| Ok(QTensor::quantize(&tensor, target)?.data()?.into_owned()))
-                    .map_err(|e| format!("tensor {name} cannot be quantised: {e}"))
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|what| self.invalid(what))?;
+        let bytes: Vec<&[u8]> = raw.bytes.chunks(block * size).collect();
+        let parts: Vec<Vec<u8>> = team::map(bytes.len(), |i| {
+            let bytes = bytes[i];
+            let values = floats(raw.dtype, bytes);
+            if !values.iter().all(|x| x.is_finite()) {
+                return Err(format!("tensor {name} holds values that are not numbers"));
+            }
+            let rows = values.len() / inputs;
+            Tensor::from_vec(values, (rows, inputs), &Device::Cpu)
+                .and_then(|tensor| Ok(QTensor::quantize(&tensor, target)?.data()?.into_owned()))
+                .map_err(|e| format!("tensor {name} cannot be quantised: {e}"))
+        })
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|what| self.invalid(what))?;
         Ok(Raw { dtype: target, shape: raw.shape, bytes: parts.concat() })
     }
 }

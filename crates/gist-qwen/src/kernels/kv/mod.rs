@@ -10,6 +10,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -108,12 +110,16 @@ pub(crate) trait Task {
 
 /// Runs `task`; all that it inlines is compiled for these instructions.
 pub(crate) fn run(task: impl Task) {
-    match Cpu::detect() {
+    run_on(Cpu::detect(), task);
+}
+
+fn run_on(cpu: Cpu, task: impl Task) {
+    match cpu {
         Cpu::Portable => task.run(Portable),
         #[cfg(target_arch = "x86_64")]
         Cpu::Avx2(avx2) => avx2.run(task),
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx512(avx512) => avx512.avx2.run(task),
+        Cpu::Avx512(avx512) => avx512.run(task),
     }
 }
 

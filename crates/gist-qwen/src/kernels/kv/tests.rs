@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Compares every operation of `arch` on these vectors and bytes.
+#[derive(Clone)]
 struct Same {
     x: Vec<f32>,
     bytes: Vec<u8>,
@@ -81,8 +82,12 @@ proptest! {
         x in prop::collection::vec(-4.0f32..4.0, 48..400),
         bytes in prop::collection::vec(any::<u8>(), 64 * 100),
     ) {
-        run(Same { x, bytes });
+        everywhere(&Same { x, bytes });
     }
+}
+
+fn everywhere(same: &Same) {
+    Cpu::known().into_iter().for_each(|cpu| run_on(cpu, same.clone()));
 }
 
 /// Sums of the largest products, as long as a head can be, are where 32 bits would overflow.
@@ -96,7 +101,7 @@ fn extremes_do_not_overflow() {
             let [sums] = Portable.codes::<Q8, 1>(Q8::units(&bytes), &quantized, &steps, 0);
             let want = 3.0 * code * inner as f32;
             sums.iter().for_each(|sum| near(*sum, want, 1e-3 * want.abs()));
-            run(Same { x, bytes });
+            everywhere(&Same { x, bytes });
         }
     }
 }
@@ -110,14 +115,15 @@ impl Task for ExpSum<'_> {
 }
 
 #[test]
-fn a_score_that_is_no_number_stays_visible_on_this_cpu() {
+fn a_score_that_is_no_number_stays_visible_on_every_cpu() {
     for at in [0, 5, 17, 63] {
-        let mut scores = [0.5; 64];
-        scores[at] = f32::NAN;
-        let mut sum = 0.0;
-        run(ExpSum(&mut scores, &mut sum));
-        assert!(sum.is_nan(), "at {at}");
-        assert!(scores[at].is_nan());
+        for cpu in Cpu::known() {
+            let mut scores = [0.5; 64];
+            scores[at] = f32::NAN;
+            let mut sum = 0.0;
+            run_on(cpu, ExpSum(&mut scores, &mut sum));
+            assert!(sum.is_nan() && scores[at].is_nan(), "at {at} on {}", cpu.name());
+        }
     }
 }
 

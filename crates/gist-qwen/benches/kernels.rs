@@ -1,0 +1,99 @@
+//! Matrix products with packed weights: bytes of weights a second for one row, operations a second for 64, each with the
+//! share of what the machine could do, measured between them in the same run: a plain sum of memory, a large f32 product.
+//!
+//!     cargo bench -p gist-qwen --bench kernels
+//!     STREAMGIST_CPU=avx2 cargo bench -p gist-qwen --bench kernels -- q4_k
+
+use std::time::{Duration, Instant};
+
+use candle_core::quantized::GgmlDType;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use gist_qwen::bench::limits::Limits;
+use gist_qwen::kernels::{PackedMatrix, QuantizedRows};
+
+/// The largest matrix of Qwen2.5-1.5B.
+const OUTPUTS: usize = 8960;
+const INPUTS: usize = 1536;
+/// As many matrices as no cache holds.
+const BYTES: usize = 256 << 20;
+
+const TYPES: [(&str, GgmlDType); 6] = [
+    ("q4_k", GgmlDType::Q4K),
+    ("q5_k", GgmlDType::Q5K),
+    ("q6_k", GgmlDType::Q6K),
+    ("q4_0", GgmlDType::Q4_0),
+    ("q5_0", GgmlDType::Q5_0),
+    ("q8_0", GgmlDType::Q8_0),
+];
+
+fn matrix(dtype: GgmlDType) -> PackedMatrix {
+    let size = OUTPUTS * INPUTS / dtype.block_size() * dtype.type_size();
+    // Of the bytes, those that are scales are small numbers; speed depends on none of them.
+    let bytes: Vec<u8> = (0..size).map(|i| (i * 37 % 23) as u8).collect();
+    PackedMatrix::from_bytes(dtype, &bytes, OUTPUTS, INPUTS).expect("a type that can be packed")
+}
+
+fn kernels(criterion: &mut Criterion) {
+    let mut limits = Limits::default();
+    let mut shares = Vec::new();
+    for (name, dtype) in TYPES {
+        let one = matrix(dtype);
+        let weights = one.bytes();
+        let mut matrices = vec![one];
+        matrices.resize_with(BYTES.div_ceil(weights), || matrix(dtype));
+        for rows in [1, 64] {
+            let flops = 2 * OUTPUTS * INPUTS * rows;
+            let mut group = criterion.benchmark_group(name);
+            group
+                .sample_size(20)
+                .warm_up_time(Duration::from_millis(500))
+                .measurement_time(Duration::from_secs(2));
+            group.throughput(if rows == 1 {
+                Throughput::Bytes(weights as u64)
+            } else {
+                Throughput::Elements(flops as u64)
+            });
+            let x: Vec<f32> = (0..rows * INPUTS).map(|i| (i as f32 * 0.37).sin()).collect();
+            let x = QuantizedRows::new(&x, rows, INPUTS);
+            let mut out = vec![0.0; rows * OUTPUTS];
+            let mut best = f64::INFINITY;
+            group.bench_function(BenchmarkId::from_parameter(format!("{rows} rows")), |bencher| {
+                let mut matrices = matrices.iter().cycle();
+                bencher.iter_custom(|times| {
+                    let start = Instant::now();
+                    matrices
+                        .by_ref()
+                        .take(times as usize)
+                        .for_each(|matrix| matrix.forward_quantized(&x, &mut out));
+                    let took = start.elapsed();
+                    best = best.min(took.as_secs_f64() / times as f64);
+                    took
+                });
+            });
+            group.finish();
+            if best.is_infinite() {
+                continue; // Filtered out.
+            }
+            shares.push(if rows == 1 {
+                let (ours, limit) = (weights as f64 / best, limits.read());
+                format!("{name}, 1 row: {:.1} GB/s, {:.0} % of reading", ours / 1e9, 100.0 * ours / limit)
+            } else {
+                let (ours, limit) = (flops as f64 / best, limits.product());
+                format!(
+                    "{name}, {rows} rows: {:.0} GFLOP/s, {:.0} % of an f32 product",
+                    ours / 1e9,
+                    100.0 * ours / limit
+                )
+            });
+        }
+    }
+    for share in shares {
+        println!("{share}");
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    kernels(&mut criterion);
+    criterion.final_summary();
+}
