@@ -4,6 +4,8 @@
 //!     cargo bench -p gist-qwen --bench kernels
 //!     STREAMGIST_CPU=avx2 cargo bench -p gist-qwen --bench kernels -- q4_k
 
+#![allow(clippy::print_stdout, reason = "criterion does not tell shares of limits")]
+
 use std::time::{Duration, Instant};
 
 use candle_core::quantized::GgmlDType;

@@ -103,15 +103,15 @@ fn tile<U: Unit, const T: usize>(w: &[Block], x: &[TileBlock<T>], sums: &mut Til
             let products =
                 sums_of::<U, T>(&w.q[lines.clone()], &x.q[lines], &x.pairs[half..half + 2 / U::HALVES]);
             let scale = load_lanes(&w.scale[half]);
-            for t in 0..T {
-                let product = _mm512_mul_ps(_mm512_cvtepi32_ps(products[t]), scale);
-                totals[t] = _mm512_fmadd_ps(product, _mm512_set1_ps(x.scale[t]), totals[t]);
+            for ((total, products), x_scale) in totals.iter_mut().zip(products).zip(x.scale) {
+                let product = _mm512_mul_ps(_mm512_cvtepi32_ps(products), scale);
+                *total = _mm512_fmadd_ps(product, _mm512_set1_ps(x_scale), *total);
             }
         }
         if U::OFFSET {
             let offset = load_lanes(&w.offset);
-            for t in 0..T {
-                totals[t] = _mm512_fmadd_ps(offset, _mm512_set1_ps(x.sum[t]), totals[t]);
+            for (total, x_sum) in totals.iter_mut().zip(x.sum) {
+                *total = _mm512_fmadd_ps(offset, _mm512_set1_ps(x_sum), *total);
             }
         }
     }

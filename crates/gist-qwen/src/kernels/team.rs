@@ -122,9 +122,9 @@ impl Drop for Close<'_> {
             spins += 1;
             // Somebody may have been taken off the CPU in the middle of its part.
             if spins.is_multiple_of(1 << 12) {
-                thread::yield_now()
+                thread::yield_now();
             } else {
-                spin_loop()
+                spin_loop();
             }
             inside = self.0.inside.load(Acquire);
         }
