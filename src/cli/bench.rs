@@ -29,6 +29,9 @@ enum Command {
         /// In pixels, a multiple of 32
         #[arg(long, default_value_t = 256, value_name = "PIXELS")]
         height: usize,
+        /// A JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Text: tokens a second, read and written
     Prefill {
@@ -177,12 +180,16 @@ impl From<Type> for BenchType {
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let failed = |e: gist_qwen::LoadError| Class::Model.failure(e.to_string());
     match &args.command {
-        &Command::Vision { r#type, width, height } => {
+        &Command::Vision { r#type, width, height, json } => {
             if width == 0 || height == 0 || width % 32 != 0 || height % 32 != 0 {
                 return Err(Class::Usage.failure("width and height have to be multiples of 32"));
             }
             eprintln!("making random weights");
             let speed = bench::vision(r#type.into(), width, height).map_err(failed)?;
+            if json {
+                println!("{}", serde_json::to_string(&speed)?);
+                return Ok(());
+            }
             println!(
                 "{width}x{height}, {type:?}: {:.0} ms a pair, {:.1} GFLOP/s ({:.0} % of a large f32 product, {:.1}), \
                  weights {} MiB",

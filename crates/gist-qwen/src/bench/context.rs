@@ -12,7 +12,7 @@ use gist_core::model::{ModelError, View};
 
 /// Tokens of the prompt that stays.
 const PINNED: usize = 16;
-/// Tokens written in a run.
+/// Tokens written in a run: enough for a mean that can be held against that of other programs.
 const WRITTEN: usize = 32;
 
 /// What a context of a depth costs.
@@ -24,7 +24,7 @@ pub struct ContextSpeed {
     pub kv_type: String,
     /// Tokens read a second.
     pub prefill_tps: f64,
-    /// Tokens written a second.
+    /// Tokens written a second, their logits included.
     pub decode_tps: f64,
     /// Milliseconds a segment takes, the eviction of the oldest one included.
     pub segment_ms: f64,
@@ -37,7 +37,7 @@ pub struct ContextSpeed {
 }
 
 /// Fills a context of `depth` tokens with copies of one page, then appends segments of `tokens` tokens and writes a
-/// few, `runs` times; medians are told.
+/// few, `runs` times; medians are told. A first run warms up and is not counted.
 ///
 /// # Errors
 /// When the model takes no context as long as that.
@@ -63,7 +63,7 @@ pub fn context(
         context.fill(engine, &Sequence::text(&ids(PAGE, 1)))?;
     }
     let (mut segments, mut written) = (Vec::new(), Vec::new());
-    for run in 0..runs {
+    for run in 0..=runs {
         if depth == 0 {
             context.reset();
         }
@@ -74,10 +74,12 @@ pub fn context(
         result?;
         let mut fork = context.fork(&View { segments: 0..u64::MAX, memory: true });
         let (one, mut logits) = (Sequence::text(&ids(1, run)), Vec::new());
-        for _ in 0..WRITTEN {
-            written.push(seconds(|| {
-                engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(&mut logits));
-            }));
+        let mut write =
+            || engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(&mut logits));
+        written.push(seconds(|| (0..WRITTEN).for_each(|_| write())) / WRITTEN as f64);
+        if run == 0 {
+            segments.clear();
+            written.clear();
         }
     }
     let segment = median(segments);

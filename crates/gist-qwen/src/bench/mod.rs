@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::decoder::{CHUNK, Decoder, Scratch, Want};
@@ -57,7 +58,7 @@ impl BenchType {
 }
 
 /// What encoding pairs of pictures came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct VisionSpeed {
     /// Patches of a pair, height and width.
     pub grid: (usize, usize),
