@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long lint deny fmt doc eval
+.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long lint deny fmt doc eval bench-peers
 
 PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca-certificates \
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev \
@@ -91,3 +91,8 @@ doc: deps ## Builds the documentation
 
 eval: build models ## Measures chapters against those of people (EVAL_DATA=file.jsonl)
 	target/release/streamgist eval $(EVAL_DATA)
+
+# What others are built with is installed by deps, here alone.
+bench-peers: PACKAGES += cmake python3-venv
+bench-peers: build ## Measures llama.cpp and transformers beside ours, into docs/performance.md (PEERS=--help)
+	python3 tools/bench_peers.py $(PEERS)
