@@ -13,7 +13,9 @@ the marks `<!-- bench-peers -->`, the numbers into DIR/result.json. The parts:
     text2b            the shape of Qwen3-VL-2B in Q4_K_M with random weights
     vision            a pair of 448x256 in the vision tower of that shape
 
-Numbers mean something on a machine that does nothing else: the load before each part is written beside them.
+Numbers mean something on a machine that does nothing else. Who shares the cores is slowed down very unevenly: threads
+that wait for one another by spinning, as llama.cpp's do, by ten times and more. So what other programs took meanwhile is
+measured, and when that is more than 5 % of the cores the tables are printed but not written into the docs.
 """
 
 import argparse
@@ -34,6 +36,7 @@ PARTS = {"text05": "qwen2.5-coder-0.5b", "text15": "qwen2.5-coder-1.5b", "text2b
          "vision": "A pair of 448×256, Qwen3-VL-2B, random weights"}
 DEPTH = 4096
 WRITTEN = 32  # as many as `streamgist bench context` writes
+QUIET = 0.05  # share of the cores that others may take before numbers mean too little
 RUNS = 3  # in each round, after one that warms up; their median counts as the round's number
 # Ours by how keys and values are stored; theirs by that and flash attention, which packed values need.
 THEIRS = {"llama.cpp f16": ("f16", 0), "llama.cpp f16, fa": ("f16", 1), "llama.cpp q8, fa": ("q8_0", 1)}
@@ -105,7 +108,7 @@ class Bench:
         log = self.peers.folder / "mtmd.log"
         # Several pictures in one prompt are encoded one by one; the first meets cold memory.
         run([self.programs["llama-mtmd-cli"], "-m", text, "--mmproj", vision, "-t", self.threads, "-fa", flash, "-n", 1,
-             "-c", 4096, "-p", "Read.", *["--image", picture] * (RUNS + 1)], log)
+             "-c", 4096, "-p", "Read.", "--image", ",".join([picture.name] * (RUNS + 1))], log, cwd=picture.parent)
         said = log.read_text()
         times = [int(n) for n in re.findall(r"(?:batch encoding done|slice encoded) in (\d+) ms", said)]
         if len(times) != RUNS + 1:
@@ -139,11 +142,18 @@ class Bench:
         return [("machine", self.limits), *steps], about
 
 
+def computed() -> tuple[float, float, float]:
+    """Seconds until now: of the clock, of computing on all cores, and of that by us and what we ran to its end."""
+    with open("/proc/stat") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    ours = os.times()
+    return (time.monotonic(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK"),
+            ours.user + ours.system + ours.children_user + ours.children_system)
+
+
 def measure(bench: Bench, part: str, rounds: int, reference: bool) -> dict:
     steps, about = bench.steps(part, reference)
-    load, start, done = os.getloadavg()[0], time.monotonic(), 0
-    if load > 0.3 * bench.threads:
-        say(f"Something else computes here (load {load:.1f}): these numbers will say little.")
+    before, start, done = computed(), time.monotonic(), 0
     samples = {who: {} for who, _ in steps}
     for turn in range(rounds):
         for who, step in steps:
@@ -154,7 +164,9 @@ def measure(bench: Bench, part: str, rounds: int, reference: bool) -> dict:
             left = (time.monotonic() - start) / done * (rounds * len(steps) - done)
             told = ", ".join(f"{test} {values[-1]:.1f}" for test, values in samples[who].items())
             say(f"{told} (this part: {left / 60:.0f} min left)")
-    return {"title": PARTS[part], "date": datetime.date.today().isoformat(), "rounds": rounds, "load": load,
+    passed, busy, ours = (after - then for after, then in zip(computed(), before))
+    others = max(0.0, (busy - ours) / (passed * bench.threads))
+    return {"title": PARTS[part], "date": datetime.date.today().isoformat(), "rounds": rounds, "others": others,
             "versions": dict(bench.versions), **about, "samples": samples}
 
 
@@ -181,6 +193,7 @@ def main():
                         help="where the tables go [default: docs/performance.md]")
     parser.add_argument("--reference-python", type=Path, metavar="FILE",
                         help="a Python that has PyTorch and transformers, instead of one of our own (6 GB)")
+    parser.add_argument("--busy", action="store_true", help="write into the docs what was measured on a busy machine")
     parser.add_argument("--no-reference", action="store_true", help="leave transformers out")
     args = parser.parse_args()
     parts = args.only or (["text05"] if args.quick else list(PARTS))
@@ -201,10 +214,17 @@ def main():
         measured = measure(bench, part, 1 if args.quick else args.rounds, not args.no_reference)
         result["parts"][part] = measured | machine() | {"llama.cpp": bench.llama_version}
         file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        if not args.quick:
-            report.insert(args.docs, report.page(result, PARTS))
+        if measured["others"] > QUIET:
+            say(f"Other programs took {measured['others']:.0%} of the cores meanwhile: these numbers mean little.")
     print("\n" + report.page(result, parts if args.quick else PARTS))
-    say(f"All numbers are in {file}" + ("" if args.quick else f", the tables in {args.docs}"))
+    say(f"\nAll numbers are in {file}.")
+    busy = [part for part in PARTS if result["parts"].get(part, {}).get("others", 0) > QUIET]
+    if busy and not args.quick and not args.busy:
+        raise Failure(f"nothing was written into {args.docs}, since other programs took more than {QUIET:.0%} of the cores "
+                      f"while {', '.join(busy)} ran. Measure again when they have ended: --only {','.join(busy)}")
+    if not args.quick:
+        report.insert(args.docs, report.page(result, PARTS))
+        say(f"The tables are in {args.docs}.")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ def medians(part: dict) -> dict:
             for who, tests in part["samples"].items()}
 
 
+def spread(part: dict) -> float:
+    """By how much the rounds of a number differ, of the number that differs most."""
+    return max(max(values) / min(values) - 1 for tests in part["samples"].values() for values in tests.values())
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
@@ -59,10 +64,10 @@ def page(result: dict, parts) -> str:
         what = f"llama.cpp {llama['commit'] or 'of unknown commit'} ({llama['package'].replace('==', ' ')})"
         if "transformers" in part["versions"] and name == "vision":
             what += f", transformers {part['versions']['transformers']}"
-        rounds = f"{part['rounds']} rounds" if part["rounds"] > 1 else "1 round"
+        rounds = "1 round" if part["rounds"] == 1 else f"{part['rounds']} rounds that differ by up to {spread(part):.0%}"
         blocks.append(
-            f"**{part['title']}** · {part['date']}, {part['cpu']}, {part['cores']} cores and threads, {rounds}, load "
-            f"before {part['load']:.1f} · streamgist {part['streamgist']}, {what}\n\n"
+            f"**{part['title']}** · {part['date']}, {part['cpu']}, {part['cores']} cores and threads, {rounds}, "
+            f"others took {part['others']:.0%} of the cores · streamgist {part['streamgist']}, {what}\n\n"
             + (vision(part) if name == "vision" else text(part)))
     return "\n\n".join(blocks)
 
