@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use gist_core::model::{Context, ContextConfig, ModelError, Request, Step, View};
+use gist_qwen::bench;
 use gist_qwen::{ComputeDevice, LoadOptions, QwenContext, QwenModel};
 use serde_json::{Value, json};
 
@@ -108,6 +109,19 @@ fn the_fast_kernels_agree_with_the_reference() {
     // The fast kernels round activations to 8 bits.
     let difference = difference(&a, &b);
     assert!(difference < 1.5, "logits differ by {difference}");
+    let text = TALK.concat();
+    let agree = bench::agreement(&reference, &fast, &[text.clone(), text], 96, &mut || ()).unwrap();
+    assert_eq!((agree.texts, agree.tokens), (2, 192));
+    assert!(agree.same_top.mean > 0.9, "{agree:?}");
+    assert!((1e-9..0.02).contains(&agree.divergence.mean) && agree.largest < 0.5, "{agree:?}");
+    assert!(agree.lost.mean.abs() < 0.03, "{agree:?}");
+    let same = bench::agreement(&fast, &fast, &[TALK.concat()], 96, &mut || ()).unwrap();
+    assert_eq!((same.same_top.mean, same.perplexity), (1.0, same.reference_perplexity));
+    assert!(same.divergence.mean.abs() < 1e-6, "{same:?}");
+    assert!(
+        bench::agreement(&fast, &fast, &[TALK.concat()], 1000, &mut || ()).is_none(),
+        "no text is so long"
+    );
 }
 
 #[test]

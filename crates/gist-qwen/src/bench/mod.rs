@@ -1,6 +1,7 @@
 //! Speed of released shapes with random numbers (weights cannot be had everywhere, and speed does not depend on them),
-//! and what packed keys and values cost in quality.
+//! and what packed keys and values, and the kernels, cost in quality.
 
+mod agreement;
 mod attention;
 mod context;
 mod kv_error;
@@ -8,6 +9,7 @@ pub mod limits;
 mod sparse;
 mod stream;
 
+pub use agreement::{Agreement, Mean, agreement};
 pub use attention::{ATTENTION_SHAPES, AttentionShape, AttentionSpeed, attention};
 pub use context::{ContextSpeed, context};
 pub use kv_error::{KvError, kv_error};
