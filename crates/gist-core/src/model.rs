@@ -91,6 +91,8 @@ pub struct Usage {
     pub pairs_encoded: u64,
     /// Pairs of pictures whose encoding was known from an earlier run.
     pub pairs_known: u64,
+    /// Nanoseconds that bringing pictures before the model took: scaling, comparing, the vision tower.
+    pub vision_ns: u64,
 }
 
 /// Which part of the context a question sees. Pinned tokens are always visible.

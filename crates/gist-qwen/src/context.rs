@@ -258,7 +258,12 @@ impl Context for QwenContext {
 
     fn usage(&self) -> Usage {
         let pairs = self.sight.pairs;
-        Usage { pairs_encoded: pairs.encoded, pairs_known: pairs.known, ..self.rolling.usage() }
+        Usage {
+            pairs_encoded: pairs.encoded,
+            pairs_known: pairs.known,
+            vision_ns: self.sight.busy.as_nanos() as u64,
+            ..self.rolling.usage()
+        }
     }
 
     fn save(&self, note: &serde_json::Value, to: &mut dyn std::io::Write) -> Result<(), ModelError> {

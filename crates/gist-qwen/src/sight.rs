@@ -1,6 +1,8 @@
 //! From pairs of pictures to segments: one size for the whole session, a gate before the model, and the prompt layout
 //! of the family.
 
+use std::time::{Duration, Instant};
+
 use gist_core::model::ModelError;
 use gist_core::picture::{Gate, Pair};
 
@@ -24,6 +26,8 @@ pub(crate) struct Sight {
     gate: TokenGate,
     /// How many pairs went through the vision tower, and how many were known.
     pub(crate) pairs: Pairs,
+    /// What all of [`Sight::see`] took.
+    pub(crate) busy: Duration,
 }
 
 /// Counts pairs by where their rows came from.
@@ -60,6 +64,20 @@ impl Sight {
 
     /// Encodes a pair behind `label` and its stamp; `None` when the gate finds nothing new in it.
     pub(crate) fn see(
+        &mut self,
+        engine: &Engine,
+        label: &str,
+        pair: &Pair,
+        seconds: f64,
+        gate: Gate,
+    ) -> Result<Option<Sighted>, ModelError> {
+        let start = Instant::now();
+        let sighted = self.encode(engine, label, pair, seconds, gate);
+        self.busy += start.elapsed();
+        sighted
+    }
+
+    fn encode(
         &mut self,
         engine: &Engine,
         label: &str,

@@ -47,4 +47,4 @@ pub use error::Error;
 pub use mel::{SAMPLE_NS, SAMPLE_RATE};
 pub use model::WhisperModel;
 
-pub use transcriber::{Line, Options, Output, Transcriber};
+pub use transcriber::{Busy, Line, Options, Output, Transcriber};

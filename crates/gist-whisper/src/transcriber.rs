@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::decode::{Decoded, Language, MAX_PROMPT, Window};
 use crate::gate::{self, Gate};
@@ -65,6 +65,17 @@ pub enum Output {
     },
 }
 
+/// What time was spent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// Spectra, the voice activity gate, cutting into windows and lines.
+    pub gate: Duration,
+    /// Whisper's encoder, once a window.
+    pub encoder: Duration,
+    /// Whisper's decoder, token by token.
+    pub decoder: Duration,
+}
+
 /// One stream's speech recognition.
 ///
 /// What comes out depends on the samples alone, not on how they were cut into pushes.
@@ -94,6 +105,7 @@ pub struct Transcriber {
     finished: bool,
     /// The end has been handed out.
     ended: bool,
+    busy: Busy,
 }
 
 impl Transcriber {
@@ -131,6 +143,7 @@ impl Transcriber {
             samples: 0,
             finished: false,
             ended: false,
+            busy: Busy::default(),
         })
     }
 
@@ -139,15 +152,22 @@ impl Transcriber {
         Duration::from_secs(((MAX_WINDOW + gate::LOOK_AHEAD) / FRAMES_PER_SECOND) as u64)
     }
 
+    /// What time was spent on since the last call.
+    pub fn take_busy(&mut self) -> Busy {
+        std::mem::take(&mut self.busy)
+    }
+
     /// Takes in 16 kHz mono samples within -1 to 1. Cheap; the work is done in [`Transcriber::poll`].
     pub fn push(&mut self, samples: &[f32]) {
         if self.finished {
             return;
         }
+        let start = Instant::now();
         self.samples += samples.len() as u64;
         let before = self.frames.len();
         self.mel.push(samples, &mut self.frames);
         self.frames[before..].chunks_exact(self.model.mels).for_each(|f| self.gate.push(f));
+        self.busy.gate += start.elapsed();
     }
 
     /// Says that no more samples come, so that the last words are not held back.
@@ -169,6 +189,14 @@ impl Transcriber {
     /// When the network cannot be evaluated, or was interrupted; the window is then lost and the next call goes on
     /// behind it.
     pub fn poll(&mut self) -> Result<Option<Output>, Error> {
+        let (start, Busy { encoder, decoder, .. }) = (Instant::now(), self.busy);
+        let output = self.next();
+        let whisper = self.busy.encoder + self.busy.decoder - encoder - decoder;
+        self.busy.gate += start.elapsed().saturating_sub(whisper);
+        output
+    }
+
+    fn next(&mut self) -> Result<Option<Output>, Error> {
         loop {
             if let Some(output) = self.queue.pop_front() {
                 return Ok(Some(output));
@@ -261,7 +289,12 @@ impl Transcriber {
             self.prompt.clear();
         }
         let (model, cancel) = (Arc::clone(&self.model), Arc::clone(&self.cancel));
-        let decoded = Window::new(&model, frames, &cancel).and_then(|mut window| self.decode(&mut window));
+        let clock = Instant::now();
+        let window = Window::new(&model, frames, &cancel);
+        self.busy.encoder += clock.elapsed();
+        let clock = Instant::now();
+        let decoded = window.and_then(|mut window| self.decode(&mut window));
+        self.busy.decoder += clock.elapsed();
         let mut segments = match decoded {
             Ok(decoded) => decoded.segments,
             Err(e) => {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chapter::{Chapter, Open};
 pub use chapter::{Line, Timeline};
-pub use writer::{Answer, Statement};
+pub use writer::{Answer, Statement, Task};
 use writer::{Progress, Question, Writer};
 
 use crate::boundary::{Boundary, Detector};
@@ -320,6 +320,11 @@ impl Session {
         let (id, dialect) = (open.id(&self.identity), self.model.dialect());
         let segments = open.first_segment..before;
         self.writer.push(Chapter { id, open, span, segments, lines, decided_at, reason, title, dialect });
+    }
+
+    /// What the next step of [`Session::work`] is for: who calls it may want to know what time was spent on.
+    pub fn task(&self) -> Option<Task> {
+        self.writer.task(&*self.context)
     }
 
     /// Computes one step of the text that is being written, if any. `position` is the running-time the stream has

@@ -1,6 +1,7 @@
 //! `gistsummarizer`: chapters while it plays. See `imp` for the element's documentation.
 
 mod backend;
+mod busy;
 mod chapters;
 mod emit;
 mod imp;

@@ -32,9 +32,10 @@ fn stats(run: &Run) -> gst::Structure {
     let report = &run.report;
     let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
     let ledger = lock(&run.ledger);
-    let busy = load(&report.busy_ns);
+    let stages = report.busy.stages();
+    let busy: u64 = stages.iter().map(|(_, nanoseconds)| nanoseconds).sum();
     let factor = if busy == 0 { 0.0 } else { load(&report.watermark) as f64 / busy as f64 };
-    gst::Structure::builder("application/x-gist-stats")
+    let stats = gst::Structure::builder("application/x-gist-stats")
         .field("frames-in", counters.frames_in)
         .field("frames-sampled", counters.frames_sampled)
         .field("frames-looked-at", load(&report.frames_looked_at))
@@ -50,6 +51,7 @@ fn stats(run: &Run) -> gst::Structure {
         .field("lag-max", ledger.lag_max)
         .field("realtime-factor", factor)
         .field("busy", busy)
+        .field("sampling", counters.sampling)
         .field("kv-tokens", load(&report.kv_tokens))
         .field("kv-capacity", load(&report.kv_capacity))
         .field("kv-evicted-tokens", load(&report.kv_evicted))
@@ -62,6 +64,6 @@ fn stats(run: &Run) -> gst::Structure {
         .field("errors", load(&report.errors))
         .field("last-error", lock(&report.last_error).as_str())
         .field("model-load-ms", load(&report.model_load_ms))
-        .field("uptime", run.started.elapsed().as_nanos() as u64)
-        .build()
+        .field("uptime", run.started.elapsed().as_nanos() as u64);
+    stages.into_iter().fold(stats, |stats, (name, nanoseconds)| stats.field(name, nanoseconds)).build()
 }

@@ -20,6 +20,7 @@ use gst::prelude::*;
 
 use super::CAT;
 use super::backend;
+use super::busy::{Busy, Stage, Stopwatch};
 use super::chapters::Out;
 use super::emit::{Emitter, Ways};
 use super::intake::{Command, Intake, Item, Turn};
@@ -45,7 +46,7 @@ pub(super) struct Report {
     pub(super) pairs_encoded: AtomicU64,
     pub(super) pairs_known: AtomicU64,
     pub(super) watermark: AtomicU64,
-    pub(super) busy_ns: AtomicU64,
+    pub(super) busy: Busy,
     pub(super) frames_looked_at: AtomicU64,
     pub(super) errors: AtomicU64,
     pub(super) model_load_ms: AtomicU64,
@@ -116,15 +117,17 @@ struct Live {
     /// The screen can't be read; said once.
     blind: bool,
     next_gap: u64,
+    stopwatch: Stopwatch,
 }
 
 impl Worker {
     fn run(mut self) -> Result<(), String> {
         let Some(session) = self.load()? else { return Ok(()) };
-        let mut live = Live { session, reader: None, pairs: Pairs::default(), blind: false, next_gap: 0 };
+        let (pairs, stopwatch) = (Pairs::default(), Stopwatch::start());
+        let mut live = Live { session, reader: None, pairs, blind: false, next_gap: 0, stopwatch };
         loop {
             let turn = self.intake.next(live.session.pending() > 0);
-            let start = Instant::now();
+            live.stopwatch = Stopwatch::start();
             match turn {
                 Turn::Stop => return Ok(()),
                 Turn::Work => {}
@@ -137,12 +140,28 @@ impl Worker {
                     self.show_last(&mut live);
                     live.session.count_frames(0, self.intake.take_dropped());
                     live.session.finish(time);
+                    self.spent(&mut live, Stage::Probe);
                 }
                 Turn::Abandon(why) => self.abandon(&mut live, why),
             }
             self.write(&mut live);
-            self.tell(&mut live.session, start);
+            self.tell(&mut live.session);
+            self.spent(&mut live, Stage::Other);
         }
+    }
+
+    /// What was done last was `stage`.
+    fn spent(&self, live: &mut Live, stage: Stage) {
+        live.stopwatch.lap(&self.report.busy, stage);
+    }
+
+    /// One step of the text that is being written; false when there is none.
+    fn step(&self, live: &mut Live, position: u64) -> bool {
+        self.spent(live, Stage::Other);
+        let task = live.session.task();
+        let more = live.session.work(position);
+        self.spent(live, task.into());
+        more
     }
 
     /// Loads the model and opens a context; `None` when the element stopped meanwhile.
@@ -232,7 +251,7 @@ impl Worker {
     /// chapter without one would be in no memory.
     fn save(&self, live: &mut Live, path: &Path) {
         let position = self.position(live);
-        while !self.intake.is_over() && live.session.work(position) {
+        while !self.intake.is_over() && self.step(live, position) {
             self.deliver(live);
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -266,7 +285,7 @@ impl Worker {
         let now = live.session.watermark();
         live.session.split_now(now, None);
         let position = self.position(live);
-        while !self.intake.is_over() && live.session.work(position) {
+        while !self.intake.is_over() && self.step(live, position) {
             self.deliver(live);
         }
         if self.intake.is_over() {
@@ -325,6 +344,7 @@ impl Worker {
     /// The stream has reached `time`, and everything up to it is known.
     fn reach(&self, live: &mut Live, time: u64) {
         live.session.advance(time);
+        self.spent(live, Stage::Probe);
         if time >= live.next_gap {
             live.next_gap = time + GAP_INTERVAL;
             self.emitter.outbox.chapters(Out::Gap(time));
@@ -347,7 +367,11 @@ impl Worker {
     /// Shows a model that sees two pictures.
     fn show(&self, live: &mut Live, pair: &Pair, span: Span) {
         let gate = self.element.upgrade().map_or(Gate::default(), |element| element.gate());
-        if let Err(error) = live.session.see(pair, span, gate) {
+        let before = live.session.usage().vision_ns;
+        let seen = live.session.see(pair, span, gate);
+        let vision = live.session.usage().vision_ns.saturating_sub(before);
+        live.stopwatch.lap_in_two(&self.report.busy, Stage::Vision, Stage::Encode, vision);
+        if let Err(error) = seen {
             self.warn(&format!("A picture could not be encoded: {error}"));
         }
     }
@@ -369,6 +393,7 @@ impl Worker {
             none => ScreenReader::new(gist_screen::Options::default())
                 .and_then(|reader| none.insert(reader).look(time, picture)),
         };
+        self.spent(live, Stage::Ocr);
         match seen {
             Ok(None) => {}
             Ok(Some(screen)) => {
@@ -386,7 +411,9 @@ impl Worker {
     }
 
     fn observe(&mut self, live: &mut Live, observation: Observation) {
-        if let Err(error) = live.session.observe(observation) {
+        let observed = live.session.observe(observation);
+        self.spent(live, Stage::Encode);
+        if let Err(error) = observed {
             self.warn(&format!("A line could not be encoded: {error}"));
         }
     }
@@ -400,7 +427,7 @@ impl Worker {
             self.deliver(live);
             let behind = || self.intake.counters().queue_time > BEHIND;
             let enough = drops && (step >= STEPS_BETWEEN || (step >= 1 && behind()));
-            if enough || self.intake.interrupted() || !live.session.work(position) {
+            if enough || self.intake.interrupted() || !self.step(live, position) {
                 break;
             }
         }
@@ -431,7 +458,7 @@ impl Worker {
         Ways { live: self.intake.is_live(), ..ways }
     }
 
-    fn tell(&self, session: &mut Session, start: Instant) {
+    fn tell(&self, session: &mut Session) {
         if let Some(element) = self.element.upgrade() {
             session.take_log().iter().for_each(|entry| gst::log!(CAT, obj = element, "{entry}"));
         }
@@ -444,7 +471,6 @@ impl Worker {
         report.pairs_encoded.store(usage.pairs_encoded, Ordering::Relaxed);
         report.pairs_known.store(usage.pairs_known, Ordering::Relaxed);
         report.watermark.store(session.watermark(), Ordering::Relaxed);
-        report.busy_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let (errors, last) = session.errors();
         report.errors.store(errors, Ordering::Relaxed);
         if let Some(last) = last {

@@ -30,6 +30,7 @@ use gst::subclass::prelude::*;
 use super::CAT;
 use super::intake::{Intake, Mark, Refused};
 use super::outbox::{Out, Outbox};
+use super::stats::Report;
 use super::worker::{self, Worker};
 
 const DEFAULT_MODEL: &str = "whisper-base";
@@ -60,6 +61,7 @@ impl Default for Settings {
 struct Run {
     intake: Arc<Intake>,
     outbox: Arc<Outbox>,
+    report: Arc<Report>,
 }
 
 /// What the sink pad knows; touched by its streaming thread alone, but for flushes.
@@ -301,6 +303,7 @@ impl GistTranscriber {
             language,
             intake: Arc::clone(&run.intake),
             outbox: Arc::clone(&run.outbox),
+            report: Arc::clone(&run.report),
         };
         let handle = worker::spawn(worker)
             .map_err(|why| gst::error_msg!(gst::ResourceError::Failed, ("no thread for the model: {why}")))?;
@@ -418,6 +421,11 @@ impl ObjectImpl for GistTranscriber {
                     .default_value(Transcriber::latency().as_nanos() as u64)
                     .read_only()
                     .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb("What time was spent on")
+                    .read_only()
+                    .build(),
             ]
         });
         PROPERTIES.as_ref()
@@ -434,10 +442,12 @@ impl ObjectImpl for GistTranscriber {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let run = self.run();
         let settings = lock(&self.settings);
         match pspec.name() {
             "model" => settings.model.to_value(),
             "language" => settings.language.to_value(),
+            "stats" => run.map(|run| run.report.stats()).to_value(),
             _ => (Transcriber::latency().as_nanos() as u64).to_value(),
         }
     }

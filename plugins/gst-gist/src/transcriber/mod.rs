@@ -4,6 +4,7 @@ mod imp;
 mod intake;
 mod models;
 mod outbox;
+mod stats;
 mod worker;
 
 use std::sync::LazyLock;

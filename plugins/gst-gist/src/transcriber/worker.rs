@@ -13,6 +13,7 @@ use gst::prelude::*;
 
 use super::intake::{Intake, Item, Mark};
 use super::outbox::{Out, Outbox};
+use super::stats::Report;
 use super::{CAT, GistTranscriber, models};
 
 /// Name of the progress messages.
@@ -25,6 +26,7 @@ pub(super) struct Worker {
     pub(super) language: Option<String>,
     pub(super) intake: Arc<Intake>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) report: Arc<Report>,
 }
 
 /// Starts the thread. It ends after [`Intake::stop`].
@@ -102,6 +104,7 @@ impl Worker {
         });
         match &model {
             Ok(_) => {
+                self.report.loaded(clock.elapsed());
                 gst::info!(CAT, "{} loaded in {:.1?}", self.model.display(), clock.elapsed());
                 self.progress(gst::ProgressType::Complete, "speech model loaded");
             }
@@ -245,7 +248,10 @@ impl Listener<'_> {
 
     fn poll(&mut self) -> Result<(), Error> {
         while let Some(stretch) = &mut self.stretch {
-            let Some(output) = stretch.transcriber.poll()? else { break };
+            let output = stretch.transcriber.poll();
+            // Before the line goes out: who has the last one finds its cost counted.
+            self.worker.report.add(stretch.transcriber.take_busy());
+            let Some(output) = output? else { break };
             match output {
                 Output::Line(line) => {
                     let (start, end) = (stretch.times.pts(line.start), stretch.times.pts(line.end));

@@ -53,6 +53,30 @@ pub(super) struct Writer {
     abandoned: Option<String>,
 }
 
+/// What the model writes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The text of a chapter.
+    Chapter,
+    /// The digest of the end.
+    Digest,
+    /// The answer to a question.
+    Question,
+    /// Texts of old chapters become one, and those after them go back into the memory.
+    Memory,
+}
+
+impl Job {
+    fn task(&self) -> Task {
+        match self {
+            Self::Chapter(_) => Task::Chapter,
+            Self::Digest(_) => Task::Digest,
+            Self::Question(_) => Task::Question,
+            Self::Merge(_) => Task::Memory,
+        }
+    }
+}
+
 /// What a step came to.
 pub(super) enum Progress {
     Idle,
@@ -108,6 +132,18 @@ impl Writer {
 
     pub(super) fn pending(&self) -> usize {
         self.jobs.len() + usize::from(self.current.is_some() || self.memory.is_returning())
+    }
+
+    /// What the next step is for.
+    pub(super) fn task(&self, context: &dyn Context) -> Option<Task> {
+        if self.memory.is_returning() {
+            return Some(Task::Memory);
+        }
+        match &self.current {
+            Some(current) => Some(current.job.task()),
+            None if self.memory.crowded(context).is_some() => Some(Task::Memory),
+            None => self.jobs.front().map(Job::task),
+        }
     }
 
     pub(super) fn abandon(&mut self, why: &str) {

@@ -1,5 +1,7 @@
 //! Video: it passes, and what is due of it is sampled.
 
+use std::time::Instant;
+
 use gist_core::event::Reason;
 use gist_core::session::Timeline;
 use gst::prelude::*;
@@ -80,7 +82,9 @@ impl GistSummarizer {
     fn sample(&self, run: &Run, seen: Seen) -> Result<(), gst::FlowError> {
         let max_pixels = lock(&self.settings).max_pixels;
         // What is kept is a copy, so no pool runs dry.
+        let start = Instant::now();
         let picture = seen.frame.and_then(|frame| lock(&self.video).picture(&frame, max_pixels, run.sees));
+        let sampling = start.elapsed().as_nanos() as u64;
         let cut = seen.cut.map(Item::Cut);
         let items = cut.into_iter().chain(seen.timeline.map(Item::Timeline)).chain(picture.map(Item::Frame));
         let dropped = items.map(|item| run.intake.push(VIDEO, seen.time, item)).sum();
@@ -88,6 +92,7 @@ impl GistSummarizer {
         run.intake.count(|counters| {
             counters.frames_in += 1;
             counters.frames_no_pts += u64::from(seen.untimed);
+            counters.sampling += sampling;
         });
         self.overload(run, dropped);
         run.intake.wait_for_room(VIDEO, seen.time).map_err(|_| gst::FlowError::Flushing)

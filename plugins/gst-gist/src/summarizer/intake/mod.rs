@@ -105,6 +105,8 @@ pub(super) struct Counters {
     pub(super) queued: u64,
     pub(super) queue_time: u64,
     pub(super) position: u64,
+    /// Nanoseconds that copying and scaling sampled frames took.
+    pub(super) sampling: u64,
 }
 
 /// The lock, and one bell for all who wait.
