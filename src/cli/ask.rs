@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
@@ -65,7 +66,9 @@ pub(crate) fn run(args: &AskArgs) -> anyhow::Result<()> {
 
 /// Answers from a saved context, without a pipeline.
 fn ask_saved(args: &AskArgs, saved: &Path, part: Option<(u64, u64)>) -> anyhow::Result<()> {
+    let start = Instant::now();
     let model = args.stream.load()?;
+    let loaded = start.elapsed();
     let refused = |e: ModelError| Class::Input.failure(format!("{}: {e}", saved.display()));
     let file = File::open(saved).map_err(|e| Class::Input.failure(format!("{}: {e}", saved.display())))?;
     let (identity, context) = (Identity::default(), ContextConfig::default());
@@ -85,5 +88,9 @@ fn ask_saved(args: &AskArgs, saved: &Path, part: Option<(u64, u64)>) -> anyhow::
     };
     let lines: Vec<String> = text.lines().map(one_line).collect();
     println!("{}", lines.join("\n"));
+    if args.stream.profile() {
+        let answered = (start.elapsed() - loaded).as_secs_f64();
+        eprintln!("Model loaded in {:.2} s, answered in {answered:.2} s", loaded.as_secs_f64());
+    }
     Ok(())
 }

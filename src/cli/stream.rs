@@ -101,6 +101,9 @@ pub(crate) struct StreamArgs {
     /// What chapters call the stream
     #[arg(long, value_name = "NAME", help_heading = "Texts")]
     stream_name: Option<String>,
+    /// At the end tells on standard error what the time was spent on, and how much faster than the input plays it was
+    #[arg(long, help_heading = "Output")]
+    profile: bool,
     /// What runs the language model; `mock` is for tests
     #[arg(long, hide = true, action = ArgAction::Set)]
     backend: Option<String>,
@@ -196,6 +199,7 @@ impl StreamArgs {
             save_context: None,
             summarizer: self.summarizer(),
             transcriber: (!self.no_speech).then(|| self.transcriber()),
+            profile: self.profile,
         })
     }
 
@@ -204,6 +208,11 @@ impl StreamArgs {
         let mut magic = [0; 7];
         File::open(&self.input).and_then(|mut file| file.read_exact(&mut magic)).ok()?;
         (&magic == b"GISTCTX").then(|| self.input.clone().into())
+    }
+
+    /// Whether to tell what the time was spent on.
+    pub(crate) fn profile(&self) -> bool {
+        self.profile
     }
 
     /// Language of the texts.

@@ -5,16 +5,19 @@
 //! * [`content`]: whether there is anything in it
 //! * [`failure`]: what an error message of a pipeline means to the user
 //! * [`screen`]: what the user sees meanwhile
+//! * [`profile`]: what the time was spent on
 
 mod content;
 mod failure;
 pub(crate) mod input;
 mod pipeline;
+mod profile;
 mod screen;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use anyhow::Context;
 use gist_core::ChapterEvent;
@@ -54,6 +57,8 @@ pub(crate) struct Job {
     pub(crate) summarizer: Vec<(&'static str, String)>,
     /// Properties of `gisttranscriber`; `None` leaves speech alone.
     pub(crate) transcriber: Option<Vec<(&'static str, String)>>,
+    /// Whether to tell what the time was spent on.
+    pub(crate) profile: bool,
 }
 
 /// What goes to standard output meanwhile.
@@ -89,8 +94,10 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     let interrupts = interrupts()?;
     let mut screen = Screen::new(job.show);
     screen.length(job.known_length());
+    let start = Instant::now();
     let outcome = drive(&mut pipeline, &mut screen, &interrupts, job);
     let stats = pipeline.stats();
+    let profile = job.profile.then(|| profile::of(&pipeline, start.elapsed()));
     // An outcome is there; what the elements say while they stop changes nothing.
     let _ = pipeline.element().set_state(gst::State::Null);
     screen.finish();
@@ -100,6 +107,9 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     }
     for output in outputs {
         eprintln!("{} ({})", output.path.display(), output.format);
+    }
+    if let Some(profile) = profile {
+        eprintln!("{profile}");
     }
     tracing::info!("{stats}");
     Ok(())

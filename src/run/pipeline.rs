@@ -124,6 +124,11 @@ impl Pipeline {
         stats.unwrap_or_else(|| gst::Structure::new_empty("no-stats"))
     }
 
+    /// The element that listens, when there is something to listen to.
+    pub(super) fn transcriber(&self) -> Option<gst::Element> {
+        self.pipeline.iterate_all_by_element_factory_name("gisttranscriber").next().ok().flatten()
+    }
+
     /// Has the context saved; a message tells when it is.
     pub(super) fn save(&self, path: &Path) {
         self.summarizer.emit_by_name::<()>("save-context", &[&path.to_string_lossy().as_ref()]);

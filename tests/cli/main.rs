@@ -139,6 +139,30 @@ fn a_transcript_alone_becomes_chapters_in_every_format_asked_for() {
 }
 
 #[test]
+fn a_profile_tells_what_the_time_was_spent_on() {
+    let desk = Desk::new();
+    desk.file("talk.srt", talk());
+    let output = desk.chapters(&["talk.srt", "--model", "delay-ms=1,steps=3", "--profile"]);
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    for stage in
+        ["lines and pictures encoded", "boundaries asked about", "chapter texts", "digest", "waiting"]
+    {
+        assert!(told.contains(&format!("  {stage} ")), "{told}");
+    }
+    assert!(
+        !told.contains("Whisper") && !told.contains("questions"),
+        "what was not done is not told: {told}"
+    );
+    let shares =
+        told.lines().filter_map(|line| line.strip_suffix(" %")?.rsplit(' ').next()?.parse::<f64>().ok());
+    let sum: f64 = shares.sum();
+    assert!((98.0..102.0).contains(&sum), "one thread, the whole of it: {sum} % of {told}");
+    assert!(told.contains(" s for 4:59 of input, ") && told.contains(" x real time\nCPU time: "), "{told}");
+    assert!(!text(&output.stdout).contains("real time"), "{told}");
+}
+
+#[test]
 fn json_on_standard_output_is_nothing_but_json() {
     let desk = Desk::new();
     desk.file("talk.srt", talk());

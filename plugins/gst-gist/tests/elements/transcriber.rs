@@ -234,6 +234,7 @@ fn silence_gives_gaps_and_no_text() {
 
 #[test]
 fn a_flush_drops_what_was_said_before_it() {
+    let begin = std::time::Instant::now();
     let element = transcriber(MODEL);
     let mut harness = harness(&element);
     let log = watch(&element.static_pad("src").unwrap());
@@ -255,6 +256,12 @@ fn a_flush_drops_what_was_said_before_it() {
     wait_for(&mut harness, gst::EventType::Eos);
     let pad = element.static_pad("src").unwrap();
     assert!(pad.sticky_event::<gst::event::StreamStart>(0).is_some() && pad.current_caps().is_some());
+    let stats = element.property::<gst::Structure>("stats");
+    let time = |name: &str| stats.get::<u64>(name).unwrap();
+    let stages = ["busy-gate", "busy-encoder", "busy-decoder"].map(time);
+    assert!(stages.iter().all(|time| *time > 0), "{stats}");
+    assert_eq!(stages.iter().sum::<u64>(), time("busy"), "{stats}");
+    assert!(time("busy") + 1_000_000 * time("model-load-ms") <= begin.elapsed().as_nanos() as u64, "{stats}");
     log.lock().unwrap().drain(..flushed);
     let lines = lines(&log);
     let (found, all) = heard(SECOND, &lines);

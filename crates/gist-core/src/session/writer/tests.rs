@@ -4,7 +4,7 @@ use crate::event::Kind;
 use crate::mock::{Mock, Script};
 use crate::model::ContextConfig;
 use crate::observation::{Observation, Source};
-use crate::session::{Identity, Session};
+use crate::session::{Identity, Session, Task};
 use crate::time::{SECOND, Span};
 use crate::{ChapterEvent, Config};
 
@@ -42,4 +42,25 @@ fn the_digest_is_in_the_language_of_the_chapters() {
     let digest = digest(Config::default(), &lines);
     assert_eq!(digest.language, "German");
     assert!(digest.text.starts_with("**Bewertung.** "), "{}", digest.text);
+}
+
+#[test]
+fn who_calls_knows_what_each_step_is_for() {
+    let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    let model = Arc::new(Mock::new(Script { steps: 2, ..Script::default() }));
+    let mut session = Session::new(model, Identity::default(), Config::default(), context).unwrap();
+    let span = Span::new(0, 4 * SECOND);
+    let text = "Nodes find each other by asking seeds".into();
+    session.observe(Observation { source: Source::Speech, span, text, turn: false }).unwrap();
+    assert_eq!(session.task(), None);
+    session.finish(5 * SECOND);
+    session.ask("How?", None);
+    let mut tasks = Vec::new();
+    while let Some(task) = session.task() {
+        assert!(session.work(0), "{task:?} is something to do");
+        tasks.push(task);
+    }
+    assert!(!session.work(0));
+    tasks.dedup();
+    assert_eq!(tasks, [Task::Question, Task::Chapter, Task::Digest]);
 }

@@ -1,6 +1,7 @@
 //! `gistsummarizer` on the mock model: what an application sees.
 
 mod ask;
+mod busy;
 mod end;
 mod flush;
 mod output;

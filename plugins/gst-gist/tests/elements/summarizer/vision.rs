@@ -79,7 +79,10 @@ fn show(
 
 #[test]
 fn pixels_become_titled_chapters_at_the_right_times() {
-    let (chapters, _) = watch(&[]);
+    let (chapters, stats) = watch(&[]);
+    for used in ["busy-vision", "busy-encode", "busy-probe", "busy-chapter"] {
+        assert!(stats.get::<u64>(used).unwrap() > 0, "{used}: {stats}");
+    }
     let titles: Vec<_> = chapters.iter().map(|c| c["title"].as_str().unwrap().to_owned()).collect();
     let shown: Vec<_> = slides().into_iter().map(|(_, title)| title).collect();
     assert_eq!(titles.len(), shown.len(), "{titles:?}");
