@@ -7,8 +7,8 @@
 //! 32,512. Only then are they widened and scaled. Signed 8-bit weights go through `maddubs(|w|, sign(x, w))` and are
 //! widened line by line (2·128·127 = 32,512).
 //!
-//! Another instruction set (AVX-512 VNNI, AVX-VNNI, NEON dot product) would be a sibling of this file with the same two
-//! entry points, chosen in `Cpu::detect`; the packed layout needs no change.
+//! Another instruction set (AVX-VNNI, NEON dot product) would be a sibling of this file and of `avx512.rs` with the same
+//! entry points, chosen in `Cpu::known`; the packed layout needs no change.
 
 // Loads through references and calls that need CPU features are the only unsafe here.
 #![allow(unsafe_code)]
