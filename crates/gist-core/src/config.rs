@@ -14,6 +14,18 @@ pub enum Granularity {
     Fine,
 }
 
+/// How a digest of a period is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DigestStyle {
+    /// A few sentences, and the titles of the chapters.
+    #[default]
+    Brief,
+    /// More sentences, and the chapters with their points.
+    Detailed,
+    /// Topics, results and open questions, as of a meeting.
+    Minutes,
+}
+
 /// Settings of a session; all may change while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -29,6 +41,10 @@ pub struct Config {
     pub max_chapter_duration: u64,
     /// How long after a possible boundary the decision waits for evidence, in nanoseconds.
     pub look_ahead: u64,
+    /// How much of the stream a digest sums up, in nanoseconds; 0 for none but the one at the end.
+    pub digest_interval: u64,
+    /// How it is written.
+    pub digest_style: DigestStyle,
     /// Whether chapter texts are written at all; without, chapters carry times alone.
     pub write: bool,
 }
@@ -42,6 +58,8 @@ impl Default for Config {
             min_chapter_duration: 20 * SECOND,
             max_chapter_duration: 900 * SECOND,
             look_ahead: 30 * SECOND,
+            digest_interval: 0,
+            digest_style: DigestStyle::default(),
             write: true,
         }
     }

@@ -3,6 +3,8 @@
 //! Lines of the stream are data, never instructions; the system prompt says so and the grammar of the answer leaves
 //! no room for anything else. The model names line numbers only: every time is set by code.
 
+pub mod digest;
+pub mod labels;
 pub mod question;
 
 use std::ops::{Range, RangeInclusive};
@@ -139,54 +141,6 @@ impl ChapterPrompt<'_> {
     }
 }
 
-/// The question for the final digest, asked on the texts of the closed chapters.
-pub fn digest(language: &str, instructions: Option<&str>) -> String {
-    let extra =
-        instructions.map_or(String::new(), |i| format!("The reader also asks for this: {}\n", flat(i)));
-    format!(
-        "The stream is over. From the chapters above write in {language}:\n\
-         - assessment: an overall assessment of the whole stream in two to four sentences: its aim, its main line of \
-         argument, what it achieves and what it leaves open\n\
-         - suggestions: 2 to 4 concrete suggestions for further study that follow from the chapters\n\
-         {extra}Answer with one JSON object, its texts in {language}."
-    )
-}
-
-/// The labels of the digest's two parts in a language, the first with its full stop; the language is named in English as everywhere: `Chinese`, `Brazilian Portuguese`.
-/// English where it is none of these.
-pub fn digest_labels(language: &str) -> (&'static str, &'static str) {
-    const LABELS: &[(&str, &str, &str)] = &[
-        ("Chinese", "总体评价。", "进一步学习"),
-        ("French", "Bilan.", "Pour aller plus loin"),
-        ("German", "Bewertung.", "Zum Weiterlernen"),
-        ("Italian", "Valutazione.", "Per approfondire"),
-        ("Japanese", "総合評価。", "さらに学ぶために"),
-        ("Korean", "총평.", "더 공부하려면"),
-        ("Portuguese", "Avaliação.", "Para aprofundar"),
-        ("Russian", "Общая оценка.", "Для дальнейшего изучения"),
-        ("Spanish", "Valoración.", "Para profundizar"),
-    ];
-    if ["traditional", "chinese"].iter().all(|word| names(language, word)) {
-        return ("總體評價。", "延伸學習");
-    }
-    let known = LABELS.iter().find(|(name, ..)| names(language, name));
-    known.map_or(("Assessment.", "Further study"), |(_, assessment, study)| (*assessment, *study))
-}
-
-/// Whether `word` stands in the name of a language.
-fn names(language: &str, word: &str) -> bool {
-    language.split(|c: char| !c.is_alphabetic()).any(|part| part.eq_ignore_ascii_case(word))
-}
-
-/// The schema of the digest: `assessment, suggestions[]`.
-pub fn digest_schema() -> Value {
-    object(json!({
-        "assessment": {"type": "string", "minLength": 1, "maxLength": 900},
-        "suggestions": {"type": "array", "minItems": 1, "maxItems": 4,
-                        "items": {"type": "string", "minLength": 1, "maxLength": 300}},
-    }))
-}
-
 fn object(properties: Value) -> Value {
     let required: Vec<_> = properties.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
@@ -264,21 +218,6 @@ mod tests {
         assert_eq!(language("auto", Some("Be brief."), english.into_iter()), "English");
         assert_eq!(language("auto", None, ["今天我们来讨论共识算法的基本原理"].into_iter()), "Chinese");
         assert_eq!(language("auto", None, std::iter::empty()), "English");
-    }
-
-    #[test]
-    fn the_digest_is_labelled_in_its_own_language() {
-        assert_eq!(digest_labels("Chinese"), ("总体评价。", "进一步学习"));
-        assert_eq!(digest_labels("Traditional Chinese").0, "總體評價。");
-        assert_eq!(digest_labels("Brazilian portuguese").0, "Avaliação.");
-        for language in ["English", "Klingon", ""] {
-            assert_eq!(digest_labels(language), ("Assessment.", "Further study"), "{language}");
-        }
-        // What the language of a talk is detected as is found in the table.
-        use whatlang::Lang::{Deu, Fra, Ita, Jpn, Kor, Por, Rus, Spa};
-        for lang in [Deu, Fra, Ita, Jpn, Kor, Por, Rus, Spa] {
-            assert_ne!(digest_labels(lang.eng_name()).0, "Assessment.", "{lang}");
-        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! step at a time.
 
 mod chapter;
+mod period;
 mod saved;
 mod sight;
 mod writer;
@@ -14,8 +15,9 @@ use std::sync::Arc;
 
 use chapter::{Chapter, Open};
 pub use chapter::{Line, Timeline};
+use period::Periods;
 pub use writer::{Answer, Statement, Task};
-use writer::{Progress, Question, Writer};
+use writer::{Digest, Of, Progress, Question, Writer};
 
 use crate::boundary::{Boundary, Detector};
 use crate::event::{ChapterEvent, Kind, Reason};
@@ -59,6 +61,7 @@ pub struct Session {
     next_index: u64,
     open: Option<Open>,
     watermark: u64,
+    periods: Periods,
     writer: Writer,
     events: VecDeque<ChapterEvent>,
     sequence: u64,
@@ -110,6 +113,7 @@ impl Session {
             next_segment: 0,
             open: None,
             watermark: 0,
+            periods: Periods::default(),
             writer: Writer::default(),
             events: VecDeque::new(),
             sequence: 0,
@@ -144,6 +148,7 @@ impl Session {
 
     /// The stream begins, or goes on after a cut: opens a chapter at `time` unless one is open.
     pub fn begin(&mut self, time: u64) {
+        self.periods.something(time);
         if self.open.is_some() {
             return;
         }
@@ -170,6 +175,7 @@ impl Session {
         let at = crate::time::clock(observation.span.start);
         tracing::debug!(segment, at, source = ?observation.source, text = %observation.text, "encoded");
         self.watermark = self.watermark.max(observation.span.start);
+        self.periods.something(observation.span.end);
         self.detector.observe(segment, &observation);
         self.note(Line {
             segment,
@@ -232,6 +238,9 @@ impl Session {
         while let Some(boundary) = self.decide(false) {
             self.split(boundary, None);
         }
+        while let Some(period) = self.periods.due(self.watermark, &self.config) {
+            self.digest(period);
+        }
     }
 
     /// The next boundary among the candidates that are ripe; at the `end` of the stream every one is.
@@ -277,6 +286,12 @@ impl Session {
     /// Ends the open chapter at `time`, whatever the detector thinks; the next observation opens a new one.
     pub fn cut(&mut self, time: u64, reason: Reason, title: Option<String>) {
         let time = time.max(self.open.as_ref().map_or(0, |open| open.start));
+        if reason == Reason::Gap {
+            let gap = self.periods.gap(time);
+            if let Some(open) = &mut self.open {
+                open.coverage.gap_ns += gap;
+            }
+        }
         self.close(time, self.next_segment, self.watermark.max(time), reason, title);
         self.detector.restart(time);
     }
@@ -304,8 +319,12 @@ impl Session {
     pub fn end(&mut self, time: u64) {
         self.watermark = self.watermark.max(time);
         self.cut(time, Reason::Eos, None);
+        if let Some(period) = self.periods.last(self.watermark, &self.config) {
+            self.digest(period);
+        }
         if self.model.dialect() == Dialect::Instruct {
-            self.writer.digest(Span::new(0, self.watermark));
+            let period = Span::new(0, self.watermark);
+            self.writer.digest(Digest { period, of: Of::Whole });
         }
     }
 
@@ -344,6 +363,9 @@ impl Session {
                     chapter.open.timeline,
                 );
                 written.fill(&mut event, position.max(self.watermark));
+                if self.config.digest_interval > 0 {
+                    self.writer.note(event.clone());
+                }
                 self.events.push_back(event);
                 true
             }
@@ -354,8 +376,13 @@ impl Session {
             Progress::Digest(digest) => {
                 self.note_fault(digest.error.as_deref());
                 let id = format!("{}-digest-{}", self.identity.session, self.sequence);
-                let mut event =
-                    self.event(Kind::Digest, &id, self.next_index, digest.period.start, self.timeline());
+                let mut event = self.event(
+                    Kind::Digest,
+                    &id,
+                    self.next_index,
+                    digest.digest.period.start,
+                    self.timeline(),
+                );
                 digest.fill(&mut event, position.max(self.watermark));
                 self.events.push_back(event);
                 true
@@ -418,6 +445,7 @@ impl Session {
         self.open = None;
         self.timeline = None;
         self.watermark = 0;
+        self.periods = Periods::default();
         self.reset();
     }
 
@@ -467,6 +495,8 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod period_tests;
 #[cfg(test)]
 mod sight_tests;
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::period::Periods;
 use super::writer::Held;
 use super::{Identity, Session};
 use crate::Config;
+use crate::event::ChapterEvent;
 use crate::model::{ContextConfig, Model, ModelError, SegmentId};
 use crate::time::Span;
 
@@ -21,6 +23,11 @@ struct Note {
     spans: Vec<(SegmentId, Span)>,
     /// The texts in the memory.
     memory: Vec<Held>,
+    /// Digests so far, and the chapters for the next one.
+    #[serde(default)]
+    periods: Periods,
+    #[serde(default)]
+    ended: Vec<ChapterEvent>,
     language: Option<String>,
 }
 
@@ -40,6 +47,8 @@ impl Session {
             sequence: self.sequence,
             spans: self.spans.iter().copied().collect(),
             memory: self.writer.memory().held().cloned().collect(),
+            periods: self.periods.clone(),
+            ended: self.writer.ended().cloned().collect(),
             language: self.writer.language().map(str::to_owned),
         };
         let note = serde_json::to_value(note).map_err(|e| ModelError::Backend(e.to_string()))?;
@@ -80,7 +89,8 @@ impl Session {
         session.next_segment = next_segment;
         session.spans = note.spans.into();
         session.trim_spans();
-        session.writer.take_up(note.memory, note.language);
+        session.periods = note.periods.resume();
+        session.writer.take_up(note.memory, note.ended, note.language);
         Ok(session)
     }
 }

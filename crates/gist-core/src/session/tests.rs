@@ -4,18 +4,18 @@ use super::*;
 use crate::mock::{Mock, Script};
 use crate::time::SECOND;
 
-fn session(script: Script) -> Session {
+pub(super) fn session(script: Script) -> Session {
     let identity = Identity { stream: "hall".into(), session: "0123456789".into(), first_index: 0 };
     let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
     Session::new(Arc::new(Mock::new(script)), identity, Config::default(), context).unwrap()
 }
 
-fn say(session: &mut Session, from: u64, to: u64, text: &str) {
+pub(super) fn say(session: &mut Session, from: u64, to: u64, text: &str) {
     let span = Span::new(from * SECOND, to * SECOND);
     session.observe(Observation { source: Source::Speech, span, text: text.into(), turn: false }).unwrap();
 }
 
-fn drain(session: &mut Session) -> Vec<ChapterEvent> {
+pub(super) fn drain(session: &mut Session) -> Vec<ChapterEvent> {
     while session.work(0) {}
     session.events().collect()
 }

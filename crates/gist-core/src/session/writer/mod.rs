@@ -11,8 +11,8 @@ pub(super) use answer::Question;
 pub use answer::{Answer, Statement};
 use chapter::Text;
 pub(super) use chapter::Written;
-pub(super) use digest::Digest;
 use digest::DigestText;
+pub(super) use digest::{Digest, Of, Period, WrittenDigest};
 use memory::Merge;
 pub(super) use memory::{Held, Memory};
 
@@ -20,16 +20,17 @@ use super::chapter::{Chapter, longest_shown};
 use super::sight;
 use crate::Config;
 use crate::check::Checker;
+use crate::event::ChapterEvent;
 use crate::model::{Context, Dialect, Generation, Request, Step, View};
 use crate::prompt::{self, ChapterPrompt};
-use crate::time::Span;
 
 const CHAPTER_TOKENS: usize = 700;
-const DIGEST_TOKENS: usize = 700;
+/// Chapters kept for the digest of a period; of more the oldest are not told of.
+const MAX_ENDED: usize = 1_000;
 
 enum Job {
     Chapter(Box<Chapter>),
-    Digest(Span),
+    Digest(Digest),
     Question(Question),
     Merge(Merge),
 }
@@ -50,6 +51,8 @@ pub(super) struct Writer {
     /// That of the last chapter with a text.
     language: Option<String>,
     memory: Memory,
+    /// Chapters that no digest of a period has told of yet.
+    ended: VecDeque<ChapterEvent>,
     abandoned: Option<String>,
 }
 
@@ -58,7 +61,7 @@ pub(super) struct Writer {
 pub enum Task {
     /// The text of a chapter.
     Chapter,
-    /// The digest of the end.
+    /// A digest.
     Digest,
     /// The answer to a question.
     Question,
@@ -82,7 +85,7 @@ pub(super) enum Progress {
     Idle,
     Running,
     Closed(Box<Written>),
-    Digest(Digest),
+    Digest(Box<WrittenDigest>),
     Answered(Answer),
 }
 
@@ -91,8 +94,22 @@ impl Writer {
         self.jobs.push_back(Job::Chapter(Box::new(chapter)));
     }
 
-    pub(super) fn digest(&mut self, period: Span) {
-        self.jobs.push_back(Job::Digest(period));
+    /// A digest comes after the texts of the chapters that wait: it sums them up.
+    pub(super) fn digest(&mut self, digest: Digest) {
+        self.jobs.push_back(Job::Digest(digest));
+    }
+
+    /// Keeps a closed chapter for the digest of its period.
+    pub(super) fn note(&mut self, chapter: ChapterEvent) {
+        self.ended.push_back(chapter);
+        if self.ended.len() > MAX_ENDED {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Chapters that no digest of a period has told of yet.
+    pub(super) fn ended(&self) -> impl Iterator<Item = &ChapterEvent> {
+        self.ended.iter()
     }
 
     /// A question goes before everything that is not begun: somebody waits for the answer.
@@ -121,8 +138,9 @@ impl Writer {
     }
 
     /// Takes up what a saved context remembers.
-    pub(super) fn take_up(&mut self, memory: Vec<Held>, language: Option<String>) {
+    pub(super) fn take_up(&mut self, memory: Vec<Held>, ended: Vec<ChapterEvent>, language: Option<String>) {
         self.memory = Memory::of(memory);
+        self.ended = ended.into();
         self.language = language;
     }
 
@@ -177,7 +195,13 @@ impl Writer {
         }
     }
 
-    fn start(&mut self, job: Job, context: &mut dyn Context, config: &Config) -> Progress {
+    fn start(&mut self, mut job: Job, context: &mut dyn Context, config: &Config) -> Progress {
+        if let Job::Digest(Digest { period, of: Of::Period(of) }) = &mut job {
+            let end = period.end;
+            while self.ended.front().is_some_and(|chapter| chapter.end_running_time <= Some(end)) {
+                of.chapters.extend(self.ended.pop_front());
+            }
+        }
         if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
             return self.give_up(job, String::new(), String::new(), context);
         }
@@ -195,20 +219,25 @@ impl Writer {
                 instructions,
                 chapter.lines.iter().map(|line| line.text.as_str()),
             ),
-            Job::Digest(_) => match &self.language {
+            Job::Digest(digest) => {
                 // One summary is too short to tell a language by; the lines of a chapter are not.
-                Some(last) => {
-                    prompt::language_asked_for(&config.language, instructions).unwrap_or_else(|| last.clone())
+                let asked_for = prompt::language_asked_for(&config.language, instructions);
+                let last = match &digest.of {
+                    Of::Whole => self.language.clone(),
+                    Of::Period(period) => self.language.clone().or(period.language.clone()),
+                };
+                let language = asked_for.or(last);
+                match &digest.of {
+                    Of::Whole if self.language.is_none() => {
+                        let why = "no chapter has a text to sum up".into();
+                        return self.give_up(job, String::new(), why, context);
+                    }
+                    Of::Period(period) if !period.has_text() => {
+                        return self.give_up(job, language.unwrap_or_default(), String::new(), context);
+                    }
+                    _ => language.unwrap_or_else(|| "English".into()),
                 }
-                None => {
-                    return self.give_up(
-                        job,
-                        String::new(),
-                        "no chapter has a text to sum up".into(),
-                        context,
-                    );
-                }
-            },
+            }
         };
         match ask(context, config, &self.memory, &job, &language, None) {
             Ok(generation) => {
@@ -258,14 +287,14 @@ impl Writer {
                     }
                 }
             }
-            Job::Digest(period) => match serde_json::from_str(answer) {
-                Ok(text) => Progress::Digest(Digest {
-                    period: *period,
-                    text,
-                    language: current.language,
-                    tokens,
-                    error: None,
-                }),
+            Job::Digest(_) => match serde_json::from_str(answer) {
+                Ok(text) => {
+                    let Current { job: Job::Digest(digest), language, .. } = current else {
+                        return Progress::Running;
+                    };
+                    let written = WrittenDigest { digest, text, language, tokens, error: None };
+                    Progress::Digest(Box::new(written))
+                }
                 Err(error) => {
                     self.retry(current, &format!("the answer is not valid: {error}"), None, context, config)
                 }
@@ -334,8 +363,9 @@ impl Writer {
                 let text = Text { title: chapter.title.clone().unwrap_or_default(), ..Text::default() };
                 Progress::Closed(Box::new(Written { chapter, text, language, tokens: 0, error }))
             }
-            Job::Digest(period) => {
-                Progress::Digest(Digest { period, text: DigestText::default(), language, tokens: 0, error })
+            Job::Digest(digest) => {
+                let text = DigestText::default();
+                Progress::Digest(Box::new(WrittenDigest { digest, text, language, tokens: 0, error }))
             }
             Job::Question(question) => Progress::Answered(question.failed(error.unwrap_or_default())),
             Job::Merge(merge) => {
@@ -381,14 +411,7 @@ fn ask(
                 seed,
             }
         }
-        Job::Digest(_) => Request {
-            view: View { segments: 0..0, memory: true },
-            prompt: prompt::digest(language, instructions),
-            schema: Some(prompt::digest_schema()),
-            max_tokens: DIGEST_TOKENS,
-            temperature,
-            seed,
-        },
+        Job::Digest(digest) => digest.request(language, instructions, (temperature, seed)),
         Job::Question(question) => question.request(memory.held(), language, (temperature, seed))?,
         Job::Merge(merge) => merge.request(temperature, seed),
     };

@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use super::tests::{drain, say, session};
+use super::*;
+use crate::config::DigestStyle;
+use crate::mock::{Mock, Script};
+use crate::time::SECOND;
+
+/// A session with a digest a minute.
+fn every_minute(style: DigestStyle) -> Session {
+    let mut s = session(Script::default());
+    s.configure(Config { digest_interval: 60 * SECOND, digest_style: style, ..Config::default() });
+    s
+}
+
+fn digests(session: &mut Session) -> Vec<ChapterEvent> {
+    drain(session).into_iter().filter(|event| event.kind == Kind::Digest).collect()
+}
+
+fn period(digest: &ChapterEvent) -> (u64, u64) {
+    (digest.period_start.unwrap() / SECOND, digest.period_end.unwrap() / SECOND)
+}
+
+#[test]
+fn each_period_tells_of_the_chapters_that_ended_in_it_and_of_the_one_that_goes_on() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "Nodes find each other");
+    s.split_now(20 * SECOND, None);
+    say(&mut s, 21, 25, "Blocks are fetched");
+    s.advance(89 * SECOND);
+    assert!(digests(&mut s).is_empty(), "before look-ahead the last chapter of the period is not decided");
+    s.advance(90 * SECOND);
+    let first = digests(&mut s).remove(0);
+    assert_eq!((period(&first), first.is_final), ((0, 60), false));
+    assert!(first.text.starts_with("**0:00–1:00** Blocks are fetched"), "{}", first.text);
+    assert!(first.text.contains("\n- [0:00] ") && first.text.contains("\n- [0:20] … (still going on)\n"));
+    assert_eq!(first.subchapters.len(), 1);
+
+    s.split_now(100 * SECOND, None);
+    say(&mut s, 101, 105, "Then they are checked");
+    s.advance(150 * SECOND);
+    let second = digests(&mut s).remove(0);
+    assert_eq!(period(&second), (60, 120));
+    assert!(second.text.contains("\n- [0:20] ") && !second.text.contains("[0:00]"), "{}", second.text);
+
+    s.finish(160 * SECOND);
+    let last = digests(&mut s);
+    assert_eq!(last.iter().map(period).collect::<Vec<_>>(), [(120, 160), (0, 160)]);
+    assert!(!last[0].is_final && last[1].is_final);
+}
+
+#[test]
+fn a_period_in_which_nothing_happened_says_so_and_asks_nobody() {
+    let mut s = session(Script { fail: Some("must not be asked".into()), ..Script::default() });
+    s.configure(Config { digest_interval: 60 * SECOND, ..Config::default() });
+    s.begin(0);
+    s.cut(SECOND, Reason::Manual, None);
+    (1..=150).for_each(|second| s.advance(second * SECOND));
+    let told = digests(&mut s);
+    assert_eq!(told.iter().map(period).collect::<Vec<_>>(), [(0, 60), (60, 120)]);
+    assert_eq!(told[1].text, "**1:00–2:00** Nothing was said or shown.\n");
+    assert!(told.iter().all(|digest| !digest.partial));
+    s.advance(86_400 * SECOND);
+    assert_eq!(digests(&mut s).len(), 1, "a day that was jumped over is one period");
+}
+
+#[test]
+fn a_break_is_in_the_digest_and_in_the_chapter() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "before");
+    s.begin(10 * SECOND);
+    s.advance(40 * SECOND);
+    s.cut(40 * SECOND, Reason::Gap, None);
+    say(&mut s, 40, 45, "after");
+    s.advance(90 * SECOND);
+    let events = drain(&mut s);
+    let closed = events.iter().find(|e| e.kind == Kind::Closed).unwrap();
+    assert_eq!(closed.coverage.gap_ns, 30 * SECOND);
+    let digest = events.iter().find(|e| e.kind == Kind::Digest).unwrap();
+    assert!(digest.text.ends_with("\nNo signal: 0:10–0:40\n"), "{}", digest.text);
+    assert_eq!(digest.coverage.gap_ns, 30 * SECOND);
+}
+
+#[test]
+fn a_model_that_fails_leaves_what_code_knows() {
+    let mut s = session(Script { fail: Some("out of memory".into()), ..Script::default() });
+    s.configure(Config { digest_interval: 60 * SECOND, ..Config::default() });
+    say(&mut s, 0, 5, "one");
+    s.split_now(20 * SECOND, Some("The first part".into()));
+    say(&mut s, 21, 25, "two");
+    s.advance(90 * SECOND);
+    let digest = digests(&mut s).remove(0);
+    assert!(digest.partial && digest.error.as_deref() == Some("out of memory"));
+    assert!(digest.text.contains("- [0:00] The first part\n"), "{}", digest.text);
+}
+
+#[test]
+fn styles_differ_in_what_they_tell() {
+    let text = |style| {
+        let mut s = every_minute(style);
+        say(&mut s, 3, 5, "Nodes find each other");
+        s.split_now(20 * SECOND, None);
+        s.advance(95 * SECOND);
+        digests(&mut s).remove(0).text
+    };
+    assert!(!text(DigestStyle::Brief).contains("  - "));
+    assert!(text(DigestStyle::Detailed).contains("\n  - [0:03] "));
+    let minutes = text(DigestStyle::Minutes);
+    assert!(minutes.contains("**Results**") && minutes.contains("**Open questions**"));
+}
+
+#[test]
+fn a_session_taken_up_goes_on_with_the_next_period_and_tells_of_the_break() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "one");
+    s.split_now(50 * SECOND, Some("The first part".into()));
+    say(&mut s, 51, 55, "two");
+    drain(&mut s);
+    let mut file = Vec::new();
+    s.save(&mut file).unwrap();
+    let config = Config { digest_interval: 60 * SECOND, ..Config::default() };
+    let restore = || {
+        let sizes = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+        let model = Arc::new(Mock::new(Script::default()));
+        Session::restore(model, Identity::default(), config.clone(), sizes, &mut file.as_slice()).unwrap()
+    };
+    let mut s = restore();
+    say(&mut s, 80, 85, "after the break");
+    s.advance(120 * SECOND);
+    let digest = digests(&mut s).remove(0);
+    assert_eq!(period(&digest), (0, 60));
+    assert!(digest.text.contains("[0:00] The first part"), "{}", digest.text);
+    assert!(digest.text.contains("No signal: 0:55–1:20"), "{}", digest.text);
+
+    let mut s = restore();
+    say(&mut s, 2, 5, "by another clock");
+    s.advance(100 * SECOND);
+    assert_eq!(period(&digests(&mut s).remove(0)), (2, 62));
+}
