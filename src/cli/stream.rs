@@ -47,6 +47,13 @@ pub(crate) struct StreamArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
     look_ahead: Option<u64>,
 
+    /// Writes a digest of every so much of the stream, besides the one at the end: 10m, 1h
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
+    digest_interval: Option<u64>,
+    /// How such a digest is written [default: brief]
+    #[arg(long, value_enum, requires = "digest_interval", help_heading = "Texts")]
+    digest_style: Option<DigestStyle>,
+
     /// Language model: a name that `streamgist model list` shows, a repository of the hub that was pulled (OWNER/NAME),
     /// a GGUF file, or a folder with a Qwen3-VL, which sees the pictures themselves
     #[arg(long, value_name = "MODEL", help_heading = "Models")]
@@ -138,6 +145,16 @@ enum Gate {
     Frames,
     /// The parts that changed
     Tokens,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DigestStyle {
+    /// A few sentences and the titles of the chapters
+    Brief,
+    /// More sentences, and the chapters with their points
+    Detailed,
+    /// Topics, results and open questions, as of a meeting
+    Minutes,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -277,6 +294,8 @@ impl StreamArgs {
             ("min-chapter-duration", time(self.min_chapter_duration)),
             ("max-chapter-duration", time(self.max_chapter_duration)),
             ("look-ahead", time(self.look_ahead)),
+            ("digest-interval", time(self.digest_interval)),
+            ("digest-style", self.digest_style.and_then(|style| name_of(&style))),
             ("restore-from", self.restore_context.clone()),
             ("stream-name", self.stream_name.clone()),
         ];
@@ -298,8 +317,11 @@ fn default_name(kind: Kind) -> Option<&'static str> {
     default_model(kind).map(|model| model.name.as_str())
 }
 
-/// `90`, `90s`, `1.5m`, `1h` as nanoseconds.
+/// `90`, `90s`, `1.5m`, `1h`, and as times are printed `1:30`, `0:01:30`, as nanoseconds.
 pub(super) fn duration(text: &str) -> Result<u64, String> {
+    if let Some(time) = text.contains(':').then(|| crate::run::input::timestamp(text)).flatten() {
+        return Ok(time.nseconds());
+    }
     let (number, unit) = match text.char_indices().next_back() {
         Some((at, 's')) => (&text[..at], 1.0),
         Some((at, 'm')) => (&text[..at], 60.0),
@@ -308,7 +330,7 @@ pub(super) fn duration(text: &str) -> Result<u64, String> {
     };
     match number.parse::<f64>() {
         Ok(n) if n.is_finite() && (0.0..1e6).contains(&n) => Ok(gist_core::time::nanoseconds(n * unit)),
-        _ => Err("a time is a number of seconds, or 90s, 15m, 1h".into()),
+        _ => Err("a time is a number of seconds, or 90s, 15m, 1h, 1:30, 0:01:30".into()),
     }
 }
 

@@ -134,7 +134,7 @@ fn is_transcript(path: &Path) -> bool {
 }
 
 /// The time at the start of `text`: `[HH:]MM:SS` with a fraction after a point (WebVTT) or comma (SubRip).
-fn timestamp(text: &str) -> Option<gst::ClockTime> {
+pub(crate) fn timestamp(text: &str) -> Option<gst::ClockTime> {
     let word = text.split_whitespace().next()?;
     let mut seconds = 0.0;
     for field in word.replace(',', ".").split(':') {

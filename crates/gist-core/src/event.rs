@@ -248,3 +248,53 @@ impl ChapterEvent {
         serde_json::to_string(self).expect("plain data serialises")
     }
 }
+
+/// Reads events from JSON lines, oldest first. Lines of another schema or type are left out, as readers of the contract
+/// do, and so is a last line that a crash cut off.
+///
+/// # Errors
+/// Names the line that cannot be read.
+pub fn parse_lines(text: &str) -> Result<Vec<ChapterEvent>, String> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: String,
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let known = |head: &Head| {
+        let kind = serde_json::from_value::<Kind>(head.kind.as_str().into());
+        head.schema == SCHEMA && kind.is_ok()
+    };
+    let mut events = Vec::new();
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        let (line, whole) = (line.trim(), line.ends_with('\n'));
+        if line.is_empty() {
+            continue;
+        }
+        match serde_json::from_str::<Head>(line).map(|head| known(&head)) {
+            Ok(false) => {}
+            Ok(true) => {
+                let event = serde_json::from_str(line).map_err(|e| format!("line {number}: {e}"))?;
+                events.push(event);
+            }
+            Err(_) if !whole => {}
+            Err(error) => return Err(format!("line {number}: {error}")),
+        }
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_others_and_a_last_one_cut_off_are_left_out() {
+        let event = ChapterEvent::new(Kind::Closed, "a", 3, 7);
+        let line = event.to_json();
+        let later = line.replace("closed", "merged");
+        let text = format!("{line}\n\n{later}\n{}\n{}", line.replace("v1", "v2"), &line[..40]);
+        assert_eq!(parse_lines(&text).unwrap(), [event]);
+        assert!(parse_lines("{}\nno\n").unwrap_err().starts_with("line 1"));
+    }
+}

@@ -34,7 +34,7 @@ pub mod session;
 pub mod time;
 pub mod token_log;
 
-pub use config::Config;
+pub use config::{Config, DigestStyle};
 pub use event::ChapterEvent;
 pub use observation::Observation;
 pub use session::Session;

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::LoadError;
 use crate::experts::{FeedForward, Inner, Routes};
 use crate::kv::{Cache, Part, Target};
-use crate::linear::{Matrix, matrix};
+use crate::linear::{Matrix, Rows, matrix};
 use crate::math;
 use crate::rope::Rope;
 use crate::sequence::Chunk;
@@ -23,10 +23,10 @@ struct Projection {
 }
 
 impl Projection {
-    fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
-        self.matrix.forward(x, rows, out);
+    fn forward(&self, x: &Rows<'_>, out: &mut [f32]) {
+        self.matrix.forward(x, out);
         if let Some(bias) = &self.bias {
-            out.chunks_exact_mut(bias.len()).for_each(|row| math::add(row, bias));
+            math::add_bias(out, bias);
         }
     }
 }
@@ -199,8 +199,9 @@ impl Decoder {
             math::rms_norm(&x, &layer.attention_norm, rms_eps, normed);
             let key = resize(&mut scratch.key, rows * kv_heads * head_dim);
             let value = resize(&mut scratch.value, rows * kv_heads * head_dim);
-            layer.key.forward(normed, rows, key);
-            layer.value.forward(normed, rows, value);
+            let input = Rows::new(normed, rows);
+            layer.key.forward(&input, key);
+            layer.value.forward(&input, value);
             if let Some([_, norm]) = &layer.head_norms {
                 math::rms_norm_in_place(key, norm, rms_eps);
             }
@@ -216,7 +217,7 @@ impl Decoder {
             }
 
             let query = resize(&mut scratch.query, rows * heads * head_dim);
-            layer.query.forward(normed, rows, query);
+            layer.query.forward(&input, query);
             if let Some([norm, _]) = &layer.head_norms {
                 math::rms_norm_in_place(query, norm, rms_eps);
             }
@@ -236,7 +237,7 @@ impl Decoder {
                 shares.push(recall(i, &sections, queries, *budget));
             }
             let projected = resize(&mut scratch.projected, rows * hidden);
-            layer.output.forward(attended, rows, projected);
+            layer.output.forward(&Rows::new(attended, rows), projected);
             math::add(&mut x, projected);
 
             math::rms_norm(&x, &layer.feed_norm, rms_eps, normed);
@@ -287,7 +288,7 @@ impl Decoder {
         let mut all = Vec::new();
         let logits = if let Want::Logits(logits) = &mut want { &mut **logits } else { &mut all };
         logits.resize((rows - from) * vocab, 0.0);
-        self.head.forward(normed, rows - from, logits);
+        self.head.forward(&Rows::new(normed, rows - from), logits);
         want.tell(|| "text.logits".into(), &all);
     }
 }

@@ -2,13 +2,9 @@
 
 use crate::config::{Config, Experts};
 use crate::error::LoadError;
-use crate::kernels::team;
-use crate::linear::{Matrix, linear, matrix};
+use crate::linear::{Matrix, Rows, linear, matrix};
 use crate::math;
 use crate::weights::Weights;
-
-/// Values that one thread activates at once.
-const PIECE: usize = 1 << 14;
 
 /// `down(silu(gate(x)) * up(x))`.
 struct SwiGlu {
@@ -30,10 +26,11 @@ impl SwiGlu {
         let Inner { gate, up } = inner;
         gate.resize(rows * self.intermediate, 0.0);
         up.resize(rows * self.intermediate, 0.0);
-        self.gate.forward(x, rows, gate);
-        self.up.forward(x, rows, up);
-        team::pieces(gate, PIECE, |i, gate| math::silu_mul(gate, &up[i * PIECE..]));
-        self.down.forward(gate, rows, out);
+        let x = Rows::new(x, rows);
+        self.gate.forward(&x, gate);
+        self.up.forward(&x, up);
+        math::silu_mul(gate, up);
+        self.down.forward(&Rows::new(gate, rows), out);
     }
 
     fn bytes(&self) -> u64 {
@@ -110,7 +107,7 @@ impl FeedForward {
         };
         let hidden = x.len() / rows;
         let mut scores = vec![0.0; rows * experts.len()];
-        router.forward(x, rows, &mut scores);
+        router.forward(&Rows::new(x, rows), &mut scores);
         let routes: Routes = scores.chunks_exact(experts.len()).map(|s| route(s, used)).collect();
         tell(&scores, &routes);
         out.fill(0.0);

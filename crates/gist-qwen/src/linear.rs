@@ -2,13 +2,14 @@
 
 mod dense;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 
 use crate::error::LoadError;
-use crate::kernels::PackedMatrix;
+use crate::kernels::{PackedMatrix, QuantizedRows};
 use crate::weights::Weights;
 
 pub use dense::Dense;
@@ -41,10 +42,29 @@ pub(crate) fn linear(weight: QTensor) -> Result<Matrix> {
 /// From this many rows on the matrix is dequantised: one f32 product beats candle's row by row dots.
 const DEQUANTISE_FROM: usize = 16;
 
+/// Rows of activations, which several matrices may take (q, k, v; gate, up): quantised for the first that wants them so.
+pub struct Rows<'a> {
+    x: &'a [f32],
+    rows: usize,
+    quantized: OnceCell<QuantizedRows>,
+}
+
+impl<'a> Rows<'a> {
+    /// `x` is `[rows, inputs]`, row-major.
+    #[must_use]
+    pub fn new(x: &'a [f32], rows: usize) -> Self {
+        Self { x, rows, quantized: OnceCell::new() }
+    }
+
+    fn quantized(&self) -> &QuantizedRows {
+        self.quantized.get_or_init(|| QuantizedRows::new(self.x, self.rows, self.x.len() / self.rows.max(1)))
+    }
+}
+
 /// A matrix of shape `[outputs, inputs]` that maps rows of activations.
 pub trait Linear: Send + Sync {
-    /// `x` is `[rows, inputs]`, `out` is `[rows, outputs]`, both row-major and exactly that long.
-    fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]);
+    /// `x` is `[rows, inputs]`, `out` is `[rows, outputs]`, row-major and exactly that long.
+    fn forward(&self, x: &Rows<'_>, out: &mut [f32]);
 
     /// Copies row `index` of the matrix, dequantised, to `out`, `[inputs]`: the look-up of an embedding.
     fn row(&self, index: usize, out: &mut [f32]);
@@ -82,8 +102,8 @@ impl Candle {
 }
 
 impl Linear for PackedMatrix {
-    fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
-        Self::forward(self, x, rows, out);
+    fn forward(&self, x: &Rows<'_>, out: &mut [f32]) {
+        self.forward_quantized(x.quantized(), out);
     }
 
     fn row(&self, index: usize, out: &mut [f32]) {
@@ -96,9 +116,9 @@ impl Linear for PackedMatrix {
 }
 
 impl Linear for Candle {
-    fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
+    fn forward(&self, x: &Rows<'_>, out: &mut [f32]) {
         // The shapes were checked when the weights were read; nothing a user does reaches this.
-        let y = self.compute(x, rows).expect("a product of checked shapes");
+        let y = self.compute(x.x, x.rows).expect("a product of checked shapes");
         out.copy_from_slice(&y);
     }
 

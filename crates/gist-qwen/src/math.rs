@@ -1,4 +1,15 @@
-//! Element-wise loops in a form the compiler turns into vector code.
+//! Element-wise loops: on all threads, in a form the compiler turns into vector code for this CPU.
+
+use crate::kernels::{team, vectorized};
+
+/// Values that one task of an element-wise loop takes: enough to be worth a task, few enough to stay in the cache.
+const PIECE: usize = 1 << 14;
+
+/// Runs `f` on pieces of whole rows of `x`, `[rows, width]`, in parallel; `f` gets the number of the first row, too.
+pub(crate) fn by_rows(x: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = PIECE.div_ceil(width);
+    team::pieces(x, rows * width, |i, piece| vectorized(|| f(i * rows, piece)));
+}
 
 /// The largest element.
 #[inline(always)]
@@ -35,48 +46,71 @@ pub(crate) fn exp_sum(x: &mut [f32], top: f32) -> f32 {
 
 /// `gate = silu(gate) * up`.
 pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
-    for (g, u) in gate.iter_mut().zip(up) {
-        *g = *g / (1.0 + exp(-*g)) * u;
-    }
+    by_rows(gate, 1, |first, gate| {
+        for (g, u) in gate.iter_mut().zip(&up[first..]) {
+            *g = *g / (1.0 + exp(-*g)) * u;
+        }
+    });
 }
 
 /// `out = x / rms(x) * weight`, row by row.
 pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let n = weight.len();
-    for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
-        let mut lanes = [0.0f32; 16];
-        let chunks = x.chunks_exact(16);
-        let rest: f32 = chunks.remainder().iter().map(|x| x * x).sum();
-        for chunk in chunks {
-            for (lane, x) in lanes.iter_mut().zip(chunk) {
-                *lane += x * x;
+    by_rows(out, n, |first, out| {
+        for (x, out) in x[first * n..].chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+            let scale = 1.0 / (squares(x) / n as f32 + eps).sqrt();
+            for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * scale * w;
             }
         }
-        let mean = (rest + lanes.iter().sum::<f32>()) / n as f32;
-        let scale = 1.0 / (mean + eps).sqrt();
-        for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
-            *out = x * scale * w;
+    });
+}
+
+/// [`rms_norm`] in place.
+pub(crate) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
+    let n = weight.len();
+    by_rows(x, n, |_, x| {
+        for x in x.chunks_exact_mut(n) {
+            let scale = 1.0 / (squares(x) / n as f32 + eps).sqrt();
+            x.iter_mut().zip(weight).for_each(|(x, w)| *x *= scale * w);
+        }
+    });
+}
+
+/// `Σ x²`
+#[inline(always)]
+fn squares(x: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let chunks = x.chunks_exact(16);
+    let rest: f32 = chunks.remainder().iter().map(|x| x * x).sum();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane += x * x;
         }
     }
+    rest + lanes.iter().sum::<f32>()
 }
 
 /// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`, row by row.
 pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
     let n = weight.len();
-    for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
-        let middle = moments(x, 0.0).0 / n as f32;
-        // The sum above is rounded; what is left over the rounded mean corrects both moments, so that a row far off
-        // zero keeps its digits.
-        let (rest, squares) = moments(x, middle);
-        let rest = rest / n as f32;
-        let scale = 1.0 / (squares / n as f32 - rest * rest + eps).sqrt();
-        for (((out, x), w), b) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-            *out = (x - middle - rest) * scale * w + b;
+    by_rows(out, n, |first, out| {
+        for (x, out) in x[first * n..].chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+            let middle = moments(x, 0.0).0 / n as f32;
+            // The sum above is rounded; what is left over the rounded mean corrects both moments, so that a row far
+            // off zero keeps its digits.
+            let (rest, squares) = moments(x, middle);
+            let rest = rest / n as f32;
+            let scale = 1.0 / (squares / n as f32 - rest * rest + eps).sqrt();
+            for (((out, x), w), b) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+                *out = (x - middle - rest) * scale * w + b;
+            }
         }
-    }
+    });
 }
 
 /// `Σ (x - middle)` and `Σ (x - middle)²`
+#[inline(always)]
 fn moments(x: &[f32], middle: f32) -> (f32, f32) {
     let (mut sums, mut squares) = ([0.0f32; 16], [0.0f32; 16]);
     let chunks = x.chunks_exact(16);
@@ -98,22 +132,26 @@ fn moments(x: &[f32], middle: f32) -> (f32, f32) {
 pub(crate) fn gelu_tanh(x: &mut [f32], bias: &[f32]) {
     // x/2 · (1 + tanh u) = x / (1 + e^(-2u))
     const FACTOR: f32 = -2.0 * 0.797_884_6;
-    for row in x.chunks_exact_mut(bias.len()) {
-        for (x, b) in row.iter_mut().zip(bias) {
-            let v = *x + b;
-            *x = v / (1.0 + exp(FACTOR * (v + 0.044_715 * v * v * v)));
-        }
-    }
+    with_bias(x, bias, |v| v / (1.0 + exp(FACTOR * (v + 0.044_715 * v * v * v))));
 }
 
 /// `x = gelu(x + bias)`, row by row, in the exact form: `x/2 · (1 + erf(x / √2))`.
 pub(crate) fn gelu_erf(x: &mut [f32], bias: &[f32]) {
-    for row in x.chunks_exact_mut(bias.len()) {
-        for (x, b) in row.iter_mut().zip(bias) {
-            let v = *x + b;
-            *x = 0.5 * v * (1.0 + erf(v * std::f32::consts::FRAC_1_SQRT_2));
+    with_bias(x, bias, |v| 0.5 * v * (1.0 + erf(v * std::f32::consts::FRAC_1_SQRT_2)));
+}
+
+/// `x += bias`, row by row.
+pub(crate) fn add_bias(x: &mut [f32], bias: &[f32]) {
+    with_bias(x, bias, |v| v);
+}
+
+/// `x = f(x + bias)`, row by row.
+fn with_bias(x: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32 + Sync) {
+    by_rows(x, bias.len(), |_, rows| {
+        for row in rows.chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(bias).for_each(|(x, b)| *x = f(*x + b));
         }
-    }
+    });
 }
 
 /// The error function to 4e-7, without a branch: an odd polynomial over an even one, `|x| ≤ 4` (beyond, it is 1 to
@@ -139,18 +177,9 @@ fn erf(x: f32) -> f32 {
     x * p / q
 }
 
-/// [`rms_norm`] in place.
-pub(crate) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
-    for x in x.chunks_exact_mut(weight.len()) {
-        let mean = x.iter().map(|x| x * x).sum::<f32>() / weight.len() as f32;
-        let scale = 1.0 / (mean + eps).sqrt();
-        x.iter_mut().zip(weight).for_each(|(x, w)| *x *= scale * w);
-    }
-}
-
 /// `x += y`
 pub(crate) fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+    by_rows(x, 1, |first, x| x.iter_mut().zip(&y[first..]).for_each(|(x, y)| *x += y));
 }
 
 /// `e^x` to 2 units in the last place, without a branch: `2^n · p(r)` with `|r| ≤ ln 2 / 2`, clamped to the range in

@@ -5,6 +5,7 @@
 //! positions are such as the models are used at; beyond, where that would be off by more than 0.03 rad, in f64.
 
 use crate::config::Config;
+use crate::math::by_rows;
 
 /// Beyond this position angles are formed in f64: the longest context of the family, stretched by YaRN.
 const FAR: i64 = 1 << 20;
@@ -104,19 +105,20 @@ impl Rope {
 impl Rotation {
     /// Rotates `x`, `[rows, heads, head_dim]`, in place.
     pub fn apply(&self, x: &mut [f32], heads: usize, head_dim: usize) {
-        let half = head_dim / 2;
-        for ((row, cos), sin) in x
-            .chunks_exact_mut(heads * head_dim)
-            .zip(self.cos.chunks_exact(half))
-            .zip(self.sin.chunks_exact(half))
-        {
-            for head in row.chunks_exact_mut(head_dim) {
-                let (low, high) = head.split_at_mut(half);
-                for (((a, b), c), s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-                    (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+        let (half, width) = (head_dim / 2, heads * head_dim);
+        by_rows(x, width, |first, rows| {
+            let (cos, sin) = (&self.cos[first * half..], &self.sin[first * half..]);
+            for ((row, cos), sin) in
+                rows.chunks_exact_mut(width).zip(cos.chunks_exact(half)).zip(sin.chunks_exact(half))
+            {
+                for head in row.chunks_exact_mut(head_dim) {
+                    let (low, high) = head.split_at_mut(half);
+                    for (((a, b), c), s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                        (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+                    }
                 }
             }
-        }
+        });
     }
 
     /// Cosines and sines, `[rows, head_dim / 2]` each.

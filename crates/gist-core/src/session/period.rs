@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Session;
 use super::writer::{Digest, Of, Period};
+use crate::event::{ChapterEvent, Kind};
 use crate::model::Dialect;
 use crate::time::Span;
 use crate::{Config, prompt};
@@ -44,6 +45,24 @@ impl Periods {
     /// Goes on after a break, as long as which nothing came in.
     pub(super) fn resume(self) -> Self {
         Self { resumed: self.start.is_some(), ..self }
+    }
+
+    /// What an event of an earlier run tells.
+    pub(super) fn take_up(&mut self, event: &ChapterEvent) {
+        self.something(event.end_running_time.unwrap_or(event.running_time));
+        match (event.kind, event.is_final) {
+            (Kind::Digest, false) => {
+                (self.start, self.any) = (self.start.max(event.period_end), true);
+            }
+            // The stream had ended, and was told of as a whole.
+            (Kind::Digest, true) => self.start = self.start.max(event.period_end),
+            _ => {}
+        }
+    }
+
+    /// Whether a digest of a period has told of a chapter.
+    pub(super) fn told(&self, chapter: &ChapterEvent) -> bool {
+        chapter.end_running_time <= self.start && self.any
     }
 
     /// Nothing was until `time`; returns how long.

@@ -137,3 +137,54 @@ fn a_session_taken_up_goes_on_with_the_next_period_and_tells_of_the_break() {
     s.advance(100 * SECOND);
     assert_eq!(period(&digests(&mut s).remove(0)), (2, 62));
 }
+
+#[test]
+fn a_session_goes_on_from_its_events_alone() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "Nodes find each other");
+    s.split_now(20 * SECOND, None);
+    say(&mut s, 21, 25, "Blocks are fetched");
+    s.advance(90 * SECOND);
+    s.split_now(95 * SECOND, Some("The second part".into()));
+    let events = drain(&mut s);
+
+    let mut s = every_minute(DigestStyle::Brief);
+    s.identity.session = String::new();
+    s.resume(&events).unwrap();
+    say(&mut s, 120, 125, "after the crash");
+    s.advance(150 * SECOND);
+    let later = drain(&mut s);
+    assert!(later.iter().all(|event| event.session == "0123456789"));
+    assert_eq!(later[0].sequence, events.last().unwrap().sequence + 1);
+    assert_eq!((later[0].kind, later[0].index), (Kind::Opened, 3), "chapter 2 was open when it crashed");
+    let digest = later.iter().find(|event| event.kind == Kind::Digest).unwrap();
+    assert_eq!(period(digest), (60, 120));
+    assert!(digest.text.contains("[0:20] The second part"), "{}", digest.text);
+    assert!(!digest.text.contains("[0:00]"), "told of before: {}", digest.text);
+    s.ask("What was it about?", None);
+    while s.work(0) {}
+    assert_eq!(s.usage().memory_texts, 2, "what was written is remembered");
+}
+
+#[test]
+fn events_after_a_saved_context_are_taken_up_with_it() {
+    let mut s = session(Script::default());
+    say(&mut s, 0, 5, "Nodes find each other");
+    s.split_now(20 * SECOND, None);
+    let mut events = drain(&mut s);
+    let mut file = Vec::new();
+    s.save(&mut file).unwrap();
+    say(&mut s, 21, 25, "Blocks are fetched");
+    s.split_now(40 * SECOND, None);
+    events.extend(drain(&mut s));
+
+    let sizes = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    let model = Arc::new(Mock::new(Script::default()));
+    let identity = Identity::default();
+    let mut s = Session::restore(model, identity, Config::default(), sizes, &mut file.as_slice()).unwrap();
+    assert_eq!(s.usage().memory_texts, 1);
+    s.resume(&events).unwrap();
+    assert_eq!(s.usage().memory_texts, 2, "the first one was in the context");
+    say(&mut s, 50, 55, "after the crash");
+    assert_eq!(drain(&mut s)[0].index, 3);
+}

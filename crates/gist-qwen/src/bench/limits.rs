@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 
 use super::{random, seconds};
 use crate::kernels::team;
-use crate::linear::{Matrix, linear};
+use crate::linear::{Matrix, Rows, linear};
 
 /// Bytes of the buffer that is summed up: far more than caches hold.
 pub const BUFFER: usize = 1 << 29;
@@ -47,7 +47,7 @@ impl Limits {
 
     /// Floating-point operations a second of a large f32 product on all threads.
     pub fn product(&mut self) -> f64 {
-        let took = seconds(|| self.matrix.forward(&self.x, ROWS, &mut self.out));
+        let took = seconds(|| self.matrix.forward(&Rows::new(&self.x, ROWS), &mut self.out));
         (2 * ROWS * SIZE * SIZE) as f64 / took
     }
 }

@@ -1,10 +1,12 @@
 //! Activations as the kernels read them: 8 bits with a scale each 32 values, in tiles of rows.
 
-use super::team;
 use super::units::{BLOCK, LANES, LINES};
+use super::{Cpu, team, vectorized};
 
-/// Rows that a weight block, once in registers, is multiplied with.
-pub(super) const TILE: usize = 6;
+/// Rows that a weight block, once in registers, is multiplied with: as many sums as 16 registers leave room for, and as
+/// 32 do.
+pub(super) const FEW: usize = 6;
+pub(super) const MANY: usize = 8;
 /// Values below which quantising is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 15;
 
@@ -80,8 +82,10 @@ impl<const T: usize> TileBlock<T> {
 pub(super) enum Tiles {
     /// A single row: no tile, no padding.
     One(Vec<TileBlock<1>>),
-    /// Tiles of [`TILE`] rows, the last padded with zeros.
-    Many(Vec<TileBlock<TILE>>),
+    /// Tiles of [`FEW`] rows, the last padded with zeros.
+    Few(Vec<TileBlock<FEW>>),
+    /// Tiles of [`MANY`] rows, the last padded with zeros.
+    Many(Vec<TileBlock<MANY>>),
 }
 
 /// Rows of activations quantised once, to be multiplied with several matrices (q, k, v; gate, up).
@@ -101,10 +105,10 @@ impl QuantizedRows {
     pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
         assert_eq!(x.len(), rows * features, "activations must be rows × features");
         assert_eq!(features % BLOCK, 0, "features must be a multiple of {BLOCK}");
-        let tiles = if rows == 1 {
-            Tiles::One(quantize_tiles(x, rows, features))
-        } else {
-            Tiles::Many(quantize_tiles(x, rows, features))
+        let tiles = match Cpu::detect().tile(rows) {
+            1 => Tiles::One(quantize_tiles(x, rows, features)),
+            FEW => Tiles::Few(quantize_tiles(x, rows, features)),
+            _ => Tiles::Many(quantize_tiles(x, rows, features)),
         };
         Self { rows, features, tiles }
     }
@@ -130,18 +134,18 @@ fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Ve
     }
     if x.len() < PARALLEL_FROM {
         for (tile, x) in tiles.chunks_mut(blocks).zip(x.chunks(T * features)) {
-            super::quantize_tile(x, features, tile);
+            vectorized(|| quantize_tile(x, features, tile));
         }
     } else {
         team::pieces(&mut tiles, blocks, |i, tile| {
             let x = &x[i * T * features..];
-            super::quantize_tile(&x[..x.len().min(T * features)], features, tile);
+            vectorized(|| quantize_tile(&x[..x.len().min(T * features)], features, tile));
         });
     }
     tiles
 }
 
-/// Quantises the rows of one tile. Portable; instantiated once for each instruction set.
+/// Quantises the rows of one tile.
 #[inline(always)]
 pub(super) fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
     for (t, row) in x.chunks_exact(features).enumerate() {

@@ -8,7 +8,7 @@
 // Loads through references and calls that need CPU features are the only unsafe here.
 #![allow(unsafe_code)]
 
-use super::activations::{TileBlock, TileSums, quantize_tile};
+use super::activations::{TileBlock, TileSums};
 use super::avx2::Avx2;
 use super::panel::Scratch;
 use super::units::{Block, LANES, LINES, Line, Unit, Widen};
@@ -42,10 +42,10 @@ impl Avx512 {
         unsafe { panel(self, units, x, sums, scratch) }
     }
 
-    /// [`quantize_tile`], compiled for this CPU.
-    pub(super) fn quantize<const T: usize>(self, x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
-        // SAFETY: `self` exists only if the CPU has the features that `quantize` enables.
-        unsafe { quantize(x, features, tile) }
+    /// Runs `f`, and what is inlined into it, as code for this CPU.
+    pub(super) fn vectorized<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: `self` exists only if the CPU has the features that `run` enables.
+        unsafe { run(f) }
     }
 }
 
@@ -78,8 +78,8 @@ fn lanes(value: __m512) -> [f32; LANES] {
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn quantize<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
-    quantize_tile(x, features, tile);
+fn run<R>(f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]

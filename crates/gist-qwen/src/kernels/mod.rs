@@ -86,6 +86,16 @@ impl Cpu {
         }
     }
 
+    /// How many rows of activations to a tile, of so many.
+    fn tile(self, rows: usize) -> usize {
+        match self {
+            _ if rows == 1 => 1,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => activations::MANY,
+            _ => activations::FEW,
+        }
+    }
+
     fn panel<U: Unit, const T: usize>(
         self,
         units: &[U],
@@ -103,13 +113,14 @@ impl Cpu {
     }
 }
 
-fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
+/// Runs `f`, and what is inlined into it, as code for this CPU.
+pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     match Cpu::detect() {
-        Cpu::Portable => activations::quantize_tile(x, features, tile),
+        Cpu::Portable => f(),
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx2(avx2) => avx2.quantize(x, features, tile),
+        Cpu::Avx2(avx2) => avx2.vectorized(f),
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx512(avx512) => avx512.quantize(x, features, tile),
+        Cpu::Avx512(avx512) => avx512.vectorized(f),
     }
 }
 
@@ -211,6 +222,7 @@ impl PackedMatrix {
         assert_eq!(out.len(), x.rows() * self.out_features, "output must be rows × out_features");
         with_units!(&self.units, units => match &x.tiles {
             Tiles::One(tiles) => self.multiply(units, tiles, x.rows(), out),
+            Tiles::Few(tiles) => self.multiply(units, tiles, x.rows(), out),
             Tiles::Many(tiles) => self.multiply(units, tiles, x.rows(), out),
         });
     }

@@ -7,7 +7,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::Linear;
+use super::{Linear, Rows};
 use crate::kernels::team;
 use crate::product::{Strided, product};
 
@@ -62,7 +62,8 @@ impl Dense {
 }
 
 impl Linear for Dense {
-    fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
+    fn forward(&self, x: &Rows<'_>, out: &mut [f32]) {
+        let Rows { x, rows, .. } = *x;
         let (outputs, inputs) = (self.outputs, self.inputs);
         assert!(x.len() == rows * inputs && out.len() == rows * outputs, "operands of another shape");
         if rows == 0 {

@@ -1,8 +1,8 @@
 //! Attention among the patches of one pair: all see all.
 
-use super::layers::by_rows;
 use crate::kernels::team;
 use crate::math;
+use crate::math::by_rows;
 use crate::product::{Strided, product};
 
 /// Scores that a task holds at once: 1 MB.

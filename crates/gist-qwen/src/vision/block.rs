@@ -3,10 +3,11 @@
 
 use super::attention;
 use super::config::VisionConfig;
-use super::layers::{Affine, FeedForward, Gelu, Norm, add_rows, by_rows};
+use super::layers::{Affine, FeedForward, Gelu, Norm, add_rows};
 use super::positions::Rope;
 use crate::error::LoadError;
-use crate::math;
+use crate::linear::Rows;
+use crate::math::by_rows;
 use crate::weights::Weights;
 
 /// The weights of a block.
@@ -74,17 +75,17 @@ impl Block {
 
         self.attention_norm.forward(x, inner);
         let qkv = &mut wide[..patches * 3 * hidden];
-        self.qkv.matrix.forward(inner, patches, qkv);
+        self.qkv.matrix.forward(&Rows::new(inner, patches), qkv);
         let scale = 1.0 / (head_dim as f32).sqrt();
         by_rows(qkv, 3 * hidden, |first, rows| {
             for (i, row) in rows.chunks_exact_mut(3 * hidden).enumerate() {
-                math::add(row, &self.qkv.bias);
+                row.iter_mut().zip(&self.qkv.bias).for_each(|(x, b)| *x += b);
                 rope.rotate(first + i, &mut row[..hidden], head_dim, scale);
                 rope.rotate(first + i, &mut row[hidden..2 * hidden], head_dim, 1.0);
             }
         });
         attention::attend(qkv, self.heads, head_dim, other, inner);
-        self.output.matrix.forward(inner, patches, other);
+        self.output.matrix.forward(&Rows::new(inner, patches), other);
         add_rows(x, other, &self.output.bias);
 
         self.feed_norm.forward(x, inner);

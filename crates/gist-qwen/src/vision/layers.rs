@@ -1,19 +1,9 @@
 //! What blocks and mergers are made of: norms, matrices with a bias, the two layers between which a GELU stands.
 
 use crate::error::LoadError;
-use crate::kernels::team;
-use crate::linear::{Matrix, matrix};
-use crate::math;
+use crate::linear::{Matrix, Rows, matrix};
+use crate::math::{self, by_rows};
 use crate::weights::Weights;
-
-/// Values that one task of an element-wise loop takes: enough to be worth a task, few enough to stay in the cache.
-const PIECE: usize = 1 << 14;
-
-/// Runs `f` on pieces of whole rows of `x`, `[rows, width]`, in parallel; `f` gets the number of the first row, too.
-pub(super) fn by_rows(x: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-    let rows = PIECE.div_ceil(width);
-    team::pieces(x, rows * width, |i, piece| f(i * rows, piece));
-}
 
 /// `x = x + y + bias`, `[rows, width]`: what a part of a block adds to its residual stream.
 pub(super) fn add_rows(x: &mut [f32], y: &[f32], bias: &[f32]) {
@@ -42,11 +32,7 @@ impl Norm {
 
     /// Both sides are `[rows, width]`.
     pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
-        let width = self.weight.len();
-        by_rows(out, width, |first, rows| {
-            let x = &x[first * width..][..rows.len()];
-            math::layer_norm(x, &self.weight, &self.bias, self.eps, rows);
-        });
+        math::layer_norm(x, &self.weight, &self.bias, self.eps, out);
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -72,11 +58,8 @@ impl Affine {
     }
 
     pub(super) fn forward(&self, x: &[f32], rows: usize, out: &mut [f32]) {
-        self.matrix.forward(x, rows, out);
-        let width = self.bias.len();
-        by_rows(out, width, |_, rows| {
-            rows.chunks_exact_mut(width).for_each(|row| math::add(row, &self.bias));
-        });
+        self.matrix.forward(&Rows::new(x, rows), out);
+        math::add_bias(out, &self.bias);
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -105,12 +88,12 @@ impl FeedForward {
     /// overwritten.
     pub(super) fn forward_unbiased(&self, x: &[f32], rows: usize, inner: &mut [f32], out: &mut [f32]) {
         let bias = &self.first.bias;
-        self.first.matrix.forward(x, rows, inner);
-        by_rows(inner, bias.len(), |_, rows| match self.gelu {
-            Gelu::Tanh => math::gelu_tanh(rows, bias),
-            Gelu::Erf => math::gelu_erf(rows, bias),
-        });
-        self.second.matrix.forward(inner, rows, out);
+        self.first.matrix.forward(&Rows::new(x, rows), inner);
+        match self.gelu {
+            Gelu::Tanh => math::gelu_tanh(inner, bias),
+            Gelu::Erf => math::gelu_erf(inner, bias),
+        }
+        self.second.matrix.forward(&Rows::new(inner, rows), out);
     }
 
     pub(super) fn bytes(&self) -> u64 {

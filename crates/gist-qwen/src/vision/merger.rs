@@ -1,7 +1,7 @@
 //! From four patches to a row of the decoder.
 
 use super::config::VisionConfig;
-use super::layers::{Affine, FeedForward, Gelu, Norm, by_rows};
+use super::layers::{Affine, FeedForward, Gelu, Norm};
 use crate::error::LoadError;
 use crate::math;
 use crate::picture::MERGE_SIZE;
@@ -59,9 +59,7 @@ impl Merger {
         let mut out = vec![0.0; tokens * bias.len()];
         self.norm.forward(x, &mut normed);
         self.feed.forward_unbiased(&normed, tokens, &mut inner, &mut out);
-        by_rows(&mut out, bias.len(), |_, rows| {
-            rows.chunks_exact_mut(bias.len()).for_each(|row| math::add(row, bias));
-        });
+        math::add_bias(&mut out, bias);
         out
     }
 

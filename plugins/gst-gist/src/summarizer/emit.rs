@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gist_core::ChapterEvent;
 use gist_core::event::Kind;
+use gist_core::observation::Source;
 use gist_core::session::Answer;
 use gist_core::time::clock;
+use gist_core::{ChapterEvent, Observation};
 use gst::glib;
 use gst::prelude::*;
 use serde_json::Value;
@@ -117,6 +118,7 @@ pub(super) struct Emitter {
 #[derive(Clone, Copy)]
 pub(super) struct Ways {
     pub(super) messages: bool,
+    pub(super) observations: bool,
     pub(super) toc: bool,
     /// Running-time is that of a clock, so that the time of day is known.
     pub(super) live: bool,
@@ -129,6 +131,24 @@ impl Emitter {
         let details = gst::Structure::builder("gist-context-saved")
             .field("location", path.to_string_lossy().as_ref())
             .field_if_some("error", error)
+            .build();
+        let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());
+    }
+
+    /// Tells what was said, or read off the picture.
+    pub(super) fn observation(&self, observation: &Observation) {
+        let Some(element) = self.element.upgrade() else { return };
+        let source = match observation.source {
+            Source::Speech => "speech",
+            Source::Screen => "screen",
+            Source::Picture => "picture",
+            Source::Note => "note",
+        };
+        let details = gst::Structure::builder("gist-observation")
+            .field("source", source)
+            .field("start", observation.span.start)
+            .field("end", observation.span.end)
+            .field("text", &observation.text)
             .build();
         let _ = element.post_message(gst::message::Element::builder(details).src(&element).build());
     }

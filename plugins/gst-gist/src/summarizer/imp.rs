@@ -89,7 +89,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl GistSummarizer {
     pub(super) fn ways(&self) -> Ways {
         let settings = lock(&self.settings);
-        Ways { messages: settings.post_messages, toc: settings.emit_toc, live: false }
+        Ways {
+            messages: settings.post_messages,
+            observations: settings.post_observations,
+            toc: settings.emit_toc,
+            live: false,
+        }
     }
 
     pub(super) fn gate(&self) -> gist_core::picture::Gate {

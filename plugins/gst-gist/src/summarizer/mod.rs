@@ -21,7 +21,8 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 pub use settings::{
-    Attention, Backend, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize, VideoLayout,
+    Attention, Backend, DigestStyle, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize,
+    VideoLayout,
 };
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {

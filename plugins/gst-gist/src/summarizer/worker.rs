@@ -1,7 +1,7 @@
 //! The thread that does everything slow: loads the model, reads the screen, encodes, decides, writes.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +32,8 @@ use super::settings::Settings;
 const STEPS_BETWEEN: usize = 8;
 /// When a live stream waits for longer than this, one step has to do, until it is caught up with.
 const BEHIND: u64 = 2 * gst::ClockTime::SECOND.nseconds();
+/// Bytes of `resume-from` that are read: years of chapters.
+const MAX_EVENTS: u64 = 256 << 20;
 /// How often the `chapters` pad is told that nothing happened.
 const GAP_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
 
@@ -209,7 +211,15 @@ impl Worker {
                 Session::restore(model, identity, core, context, &mut BufReader::with_capacity(1 << 20, file))
             }
         };
-        let session = session.map_err(|error| error.to_string())?;
+        let mut session = session.map_err(|error| error.to_string())?;
+        if let Some(path) = settings.resume_from() {
+            let cannot = |why: String| format!("{} cannot be taken up: {why}", path.display());
+            let file = File::open(&path).map_err(|error| cannot(error.to_string()))?;
+            let mut lines = String::new();
+            file.take(MAX_EVENTS).read_to_string(&mut lines).map_err(|error| cannot(error.to_string()))?;
+            let events = gist_core::event::parse_lines(&lines).map_err(cannot)?;
+            session.resume(&events).map_err(|error| cannot(error.to_string()))?;
+        }
         let millis = start.elapsed().as_millis() as u64;
         self.report.model_load_ms.store(millis, Ordering::Relaxed);
         self.report.state("ready");
@@ -411,6 +421,9 @@ impl Worker {
     }
 
     fn observe(&mut self, live: &mut Live, observation: Observation) {
+        if self.ways().observations {
+            self.emitter.observation(&observation);
+        }
         let observed = live.session.observe(observation);
         self.spent(live, Stage::Encode);
         if let Err(error) = observed {
@@ -454,7 +467,7 @@ impl Worker {
 
     fn ways(&self) -> Ways {
         let set = self.element.upgrade().map(|element| element.ways());
-        let ways = set.unwrap_or(Ways { messages: false, toc: false, live: false });
+        let ways = set.unwrap_or(Ways { messages: false, observations: false, toc: false, live: false });
         Ways { live: self.intake.is_live(), ..ways }
     }
 

@@ -21,8 +21,9 @@ use super::sight;
 use crate::Config;
 use crate::check::Checker;
 use crate::event::ChapterEvent;
-use crate::model::{Context, Dialect, Generation, Request, Step, View};
+use crate::model::{Context, Dialect, Generation, ModelError, Request, Step, View};
 use crate::prompt::{self, ChapterPrompt};
+use crate::time::Span;
 
 const CHAPTER_TOKENS: usize = 700;
 /// Chapters kept for the digest of a period; of more the oldest are not told of.
@@ -142,6 +143,28 @@ impl Writer {
         self.memory = Memory::of(memory);
         self.ended = ended.into();
         self.language = language;
+    }
+
+    /// Takes up a chapter of an earlier run; what is `new` goes into the next digest.
+    pub(super) fn recall(
+        &mut self,
+        context: &mut dyn Context,
+        index: u64,
+        span: Span,
+        chapter: &ChapterEvent,
+        new: bool,
+    ) -> Result<(), ModelError> {
+        if !chapter.title.is_empty() {
+            self.checker.remember(&chapter.title, &chapter.summary);
+            self.memory.add(context, Held::chapter(index + 1, span, &chapter.title, &chapter.summary))?;
+        }
+        if !chapter.language.is_empty() {
+            self.language = Some(chapter.language.clone());
+        }
+        if new {
+            self.note(chapter.clone());
+        }
+        Ok(())
     }
 
     pub(super) fn memory(&self) -> &Memory {

@@ -33,6 +33,33 @@ pub enum Granularity {
     Fine,
 }
 
+/// How the digest of a period is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistDigestStyle")]
+#[repr(i32)]
+pub enum DigestStyle {
+    /// Short.
+    #[default]
+    #[enum_value(name = "Brief: a few sentences and the titles of the chapters", nick = "brief")]
+    Brief,
+    /// With points.
+    #[enum_value(name = "Detailed: more sentences, and the chapters with their points", nick = "detailed")]
+    Detailed,
+    /// As of a meeting.
+    #[enum_value(name = "Minutes: topics, results and open questions, as of a meeting", nick = "minutes")]
+    Minutes,
+}
+
+impl From<DigestStyle> for gist_core::DigestStyle {
+    fn from(style: DigestStyle) -> Self {
+        match style {
+            DigestStyle::Brief => Self::Brief,
+            DigestStyle::Detailed => Self::Detailed,
+            DigestStyle::Minutes => Self::Minutes,
+        }
+    }
+}
+
 /// What happens when the model is slower than the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstGistOverloadPolicy")]

@@ -10,7 +10,8 @@ use gst::prelude::*;
 
 use super::intake::Limits;
 pub use kinds::{
-    Attention, Backend, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize, VideoLayout,
+    Attention, Backend, DigestStyle, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize,
+    VideoLayout,
 };
 pub(super) use spec::PROPERTIES;
 
@@ -37,6 +38,7 @@ pub(super) struct Settings {
     pub(super) max_pixels: u32,
     pub(super) gate: Gate,
     pub(super) granularity: Granularity,
+    pub(super) digest_style: DigestStyle,
     pub(super) core: gist_core::Config,
     pub(super) overload_policy: OverloadPolicy,
     pub(super) max_queue_time: u64,
@@ -47,7 +49,9 @@ pub(super) struct Settings {
     pub(super) session_id: String,
     pub(super) first_index: u64,
     pub(super) restore_from: String,
+    pub(super) resume_from: String,
     pub(super) post_messages: bool,
+    pub(super) post_observations: bool,
     pub(super) emit_toc: bool,
     pub(super) passthrough: bool,
 }
@@ -74,6 +78,7 @@ impl Default for Settings {
             max_pixels: 0,
             gate: Gate::Frames,
             granularity: Granularity::Normal,
+            digest_style: DigestStyle::Brief,
             core: gist_core::Config::default(),
             overload_policy: OverloadPolicy::Auto,
             max_queue_time: 10 * SECOND,
@@ -84,7 +89,9 @@ impl Default for Settings {
             session_id: String::new(),
             first_index: 0,
             restore_from: String::new(),
+            resume_from: String::new(),
             post_messages: true,
+            post_observations: false,
             emit_toc: true,
             passthrough: false,
         }
@@ -113,6 +120,11 @@ impl Settings {
     /// The saved context to go on with.
     pub(super) fn restore_from(&self) -> Option<std::path::PathBuf> {
         (!self.restore_from.is_empty()).then(|| self.restore_from.clone().into())
+    }
+
+    /// The events to go on with.
+    pub(super) fn resume_from(&self) -> Option<std::path::PathBuf> {
+        (!self.resume_from.is_empty()).then(|| self.resume_from.clone().into())
     }
 
     /// Where encoded pairs are kept, if anywhere.
@@ -167,6 +179,11 @@ impl Settings {
             "min-chapter-duration" => self.core.min_chapter_duration = time(),
             "max-chapter-duration" => self.core.max_chapter_duration = time(),
             "look-ahead" => self.core.look_ahead = time(),
+            "digest-interval" => self.core.digest_interval = time(),
+            "digest-style" => {
+                self.digest_style = value.get().unwrap_or_default();
+                self.core.digest_style = self.digest_style.into();
+            }
             "overload-policy" => self.overload_policy = value.get().unwrap_or_default(),
             "max-queue-time" => self.max_queue_time = time(),
             "text-latency" => self.text_latency = time(),
@@ -176,7 +193,9 @@ impl Settings {
             "session-id" => self.session_id = text().unwrap_or_default(),
             "first-index" => self.first_index = time(),
             "restore-from" => self.restore_from = text().unwrap_or_default(),
+            "resume-from" => self.resume_from = text().unwrap_or_default(),
             "post-messages" => self.post_messages = flag(),
+            "post-observations" => self.post_observations = flag(),
             "emit-toc" => self.emit_toc = flag(),
             "passthrough" => self.passthrough = flag(),
             _ => {}
@@ -209,6 +228,8 @@ impl Settings {
             "min-chapter-duration" => self.core.min_chapter_duration.to_value(),
             "max-chapter-duration" => self.core.max_chapter_duration.to_value(),
             "look-ahead" => self.core.look_ahead.to_value(),
+            "digest-interval" => self.core.digest_interval.to_value(),
+            "digest-style" => self.digest_style.to_value(),
             "overload-policy" => self.overload_policy.to_value(),
             "max-queue-time" => self.max_queue_time.to_value(),
             "text-latency" => self.text_latency.to_value(),
@@ -218,7 +239,9 @@ impl Settings {
             "session-id" => self.session_id.to_value(),
             "first-index" => self.first_index.to_value(),
             "restore-from" => self.restore_from.to_value(),
+            "resume-from" => self.resume_from.to_value(),
             "post-messages" => self.post_messages.to_value(),
+            "post-observations" => self.post_observations.to_value(),
             "emit-toc" => self.emit_toc.to_value(),
             "passthrough" => self.passthrough.to_value(),
             _ => return None,

@@ -175,6 +175,17 @@ pub(in crate::summarizer) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = La
             "How much of the stream after a possible boundary is seen before it is decided (ns)",
             d.core.look_ahead,
         ),
+        time(
+            "digest-interval",
+            "Digest interval",
+            "How much of the stream a digest sums up (ns), 0 for none but the one at the end",
+            d.core.digest_interval,
+        ),
+        glib::ParamSpecEnum::builder_with_default("digest-style", d.digest_style)
+            .nick("Digest style")
+            .blurb("How the digest of a period is written")
+            .mutable_playing()
+            .build(),
         glib::ParamSpecEnum::builder_with_default("overload-policy", d.overload_policy)
             .nick("Overload policy")
             .blurb("What happens when the model is slower than the stream; text is never dropped")
@@ -218,11 +229,24 @@ pub(in crate::summarizer) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = La
             None,
             false,
         ),
+        text(
+            "resume-from",
+            "Resume from",
+            "Events of an earlier run as JSON lines (gistchaptersink writes them, `streamgist sessions export` too): its numbers, digests and what its chapters tell go on. Together with restore-from: what came after the context was saved",
+            None,
+            false,
+        ),
         flag(
             "post-messages",
             "Post messages",
             "Post gist-chapter and gist-digest element messages",
             d.post_messages,
+        ),
+        flag(
+            "post-observations",
+            "Post observations",
+            "Post a gist-observation element message for each line that was said, noted or read off the picture",
+            d.post_observations,
         ),
         flag("emit-toc", "Emit TOC", "Send the chapters as a table of contents downstream", d.emit_toc),
         flag("passthrough", "Passthrough", "Pass video on and do nothing else", d.passthrough),
