@@ -9,16 +9,22 @@
 //! * [`client`]: one attempt
 //! * [`schedule`]: what becomes of a delivery after an attempt
 //! * [`outbox`]: what is asked of whoever keeps the messages that wait, a folder or a database
-//! * [`spool`]: an outbox in a folder
+//! * [`clock`]: time of day that never goes back
 //! * [`dispatcher`]: the threads that bring messages from an outbox to their endpoints
 
+pub mod client;
+pub mod clock;
+pub mod dispatcher;
 pub mod envelope;
 pub mod guard;
 pub mod outbox;
 pub mod redact;
+pub mod schedule;
 pub mod secret;
 pub mod sign;
 
+pub use client::{Client, Target};
+pub use dispatcher::{Dispatcher, Endpoint, Observer};
 pub use envelope::{EventFilter, EventType, envelope};
 pub use guard::Guard;
 pub use outbox::{Attempt, Delivery, Next, Outbox, OutboxError};
