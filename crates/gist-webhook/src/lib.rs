@@ -9,6 +9,7 @@
 //! * [`client`]: one attempt
 //! * [`schedule`]: what becomes of a delivery after an attempt
 //! * [`outbox`]: what is asked of whoever keeps the messages that wait, a folder or a database
+//! * [`spool`]: an outbox in a folder
 //! * [`clock`]: time of day that never goes back
 //! * [`dispatcher`]: the threads that bring messages from an outbox to their endpoints
 
@@ -22,6 +23,7 @@ pub mod redact;
 pub mod schedule;
 pub mod secret;
 pub mod sign;
+pub mod spool;
 
 pub use client::{Client, Target};
 pub use dispatcher::{Dispatcher, Endpoint, Observer};
@@ -29,3 +31,4 @@ pub use envelope::{EventFilter, EventType, envelope};
 pub use guard::Guard;
 pub use outbox::{Attempt, Delivery, Next, Outbox, OutboxError};
 pub use secret::Secret;
+pub use spool::Spool;

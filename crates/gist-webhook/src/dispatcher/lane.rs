@@ -38,7 +38,7 @@ struct State {
     failures: u32,
     failing: Option<(Instant, Duration)>,
     /// Nothing is sent before: the receiver wants a rest, the rate is used up, the outbox failed.
-    not_before: Option<Instant>,
+    not_before: Option<SystemTime>,
     outbox_failures: u32,
     /// The message that holds up the others, and when it is tried again.
     head: Option<(String, SystemTime)>,
@@ -129,19 +129,13 @@ impl Lane {
         if state.generation != generation {
             return Ok(Job::End);
         }
-        let now = Instant::now();
-        if let Some(wait) =
-            state.not_before.map(|at| at.saturating_duration_since(now)).filter(|w| !w.is_zero())
-        {
+        let now = self.shared.clock.now();
+        let wait = state.not_before.map_or(Duration::ZERO, |at| until(at, now));
+        if !wait.is_zero() {
             return Ok(Job::Hold(wait.min(LOOK)));
         }
-        let time = self.shared.clock.now();
         let found = self.shared.with_outbox(|outbox| {
-            if endpoint.strict_order {
-                self.head(outbox, &state, time)
-            } else {
-                self.any(outbox, &state, time)
-            }
+            if endpoint.strict_order { self.head(outbox, &state, now) } else { self.any(outbox, &state, now) }
         })?;
         match found {
             Ok(job) => {
@@ -164,7 +158,7 @@ impl Lane {
 
     /// The oldest message that is due and not under way.
     fn any(&self, outbox: &dyn Outbox, state: &State, now: SystemTime) -> Result<Job, OutboxError> {
-        let oldest = |now| {
+        let oldest = |now| -> Result<Option<Delivery>, OutboxError> {
             let due = outbox.due(&self.name, now, state.under_way.len() + 1)?;
             Ok(due.into_iter().find(|delivery| !state.under_way.contains(&delivery.webhook_id)))
         };
@@ -188,7 +182,7 @@ impl Lane {
         if state.under_way.contains(&head.webhook_id) {
             return Ok(Job::Hold(BUSY));
         }
-        let first_at = |now| {
+        let first_at = |now| -> Result<bool, OutboxError> {
             let first = outbox.due(&self.name, now, 1)?.pop();
             Ok(first.is_some_and(|first| first.webhook_id == head.webhook_id))
         };
@@ -250,8 +244,8 @@ impl Lane {
                 _ => format!("no success for {} days: {error}", failing.as_secs() / (24 * 3600)),
             });
         }
-        let rest = now + schedule::pause(state.failures, answer);
-        state.not_before = Some(state.not_before.map_or(rest, |at| at.max(rest)));
+        let rest = self.shared.clock.now() + schedule::pause(state.failures, answer);
+        state.not_before = state.not_before.max(Some(rest));
         None
     }
 }
