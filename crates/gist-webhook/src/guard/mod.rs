@@ -80,6 +80,9 @@ pub enum GuardError {
         /// Why not.
         why: String,
     },
+    /// Not what a network is written as.
+    #[error("{0:?} is no network: write an address and the length of its prefix, for example 192.168.1.0/24")]
+    Network(String),
     /// No file of a directory that is allowed.
     #[error("this file may not be read: {0}")]
     File(String),
@@ -194,6 +197,18 @@ impl fmt::Debug for Guard {
             .field("directories", directories)
             .finish_non_exhaustive()
     }
+}
+
+/// Reads networks with commas between them, as the operator allows them; an address alone is a network of one.
+///
+/// # Errors
+/// When one is none.
+pub fn networks(text: &str) -> Result<Vec<IpNet>, GuardError> {
+    let network = |text: &str| {
+        let alone = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| alone()).map_err(|_| GuardError::Network(text.to_owned()))
+    };
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network).collect()
 }
 
 /// The host as what it is: rtsp://2130706433 is 127.0.0.1 to whoever connects, and only for http does the parser say so

@@ -14,13 +14,16 @@
 mod files;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
 use ulid::Ulid;
+use url::Url;
 
 use crate::{Attempt, Delivery, EventType, Next, Outbox, OutboxError};
 use files::{Header, State};
@@ -36,7 +39,7 @@ const BLOCK: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// Another process has it.
-    #[error("{} is in use by another process: give each its own folder", .0.display())]
+    #[error("{} is in use by another pipeline or process: give each its own folder", .0.display())]
     InUse(PathBuf),
     /// No more messages until some are delivered.
     #[error(
@@ -138,6 +141,20 @@ impl Spool {
         let disabled = files::read_text(&path.join(files::DISABLED)).map_err(failed(path))?;
         let index = Index { pending, dead: dead.len() as u64, used, disabled, newest };
         Ok(Self { path: path.to_owned(), limit, index: Mutex::new(index), warnings, _lock: lock_file })
+    }
+
+    /// The folder for messages to `url` if nobody names one: below the user's state directory, called after the host and
+    /// a digest of the address, which itself may be a secret.
+    pub fn default_path(url: &Url) -> PathBuf {
+        let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        // The XDG rule: a relative path is no path.
+        let state = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
+        let state = state.or_else(|| env::home_dir().map(|home| home.join(".local/state")));
+        let sign = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+        let host: String = url.host_str().unwrap_or_default().chars().map(sign).collect();
+        let digest: String =
+            Sha256::digest(url.as_str()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        state.unwrap_or_else(env::temp_dir).join("streamgist/spool").join(format!("{host}-{digest}"))
     }
 
     /// What was found in the folder and left alone, because it is none of ours or not as we wrote it.
