@@ -8,10 +8,13 @@
 //! * [`summarizer`]: `gistsummarizer`, chapters while it plays
 //! * [`transcriber`]: `gisttranscriber`, speech to timed text
 //! * [`chaptersink`]: `gistchaptersink`, chapters into a file
+//! * [`webhooksink`]: `gistwebhooksink`, chapters to a webhook
 
 pub mod chaptersink;
+mod events;
 pub mod summarizer;
 pub mod transcriber;
+pub mod webhooksink;
 
 pub use plugin::plugin_register_static;
 
@@ -22,6 +25,7 @@ mod plugin {
         crate::chaptersink::register(plugin)?;
         crate::summarizer::register(plugin)?;
         crate::transcriber::register(plugin)?;
+        crate::webhooksink::register(plugin)?;
         Ok(())
     }
 

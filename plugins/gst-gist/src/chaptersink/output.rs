@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use gist_core::event::Kind;
 use gist_core::export::{Format, Outline, render};
-use gist_core::{ChapterEvent, event};
+
+use crate::events;
 
 /// An open output. Every method leaves a complete file behind: lines are appended whole, other formats replace the
 /// file in one step, so a reader never sees half of one.
@@ -52,15 +53,7 @@ impl Output {
     /// # Errors
     /// [`Refused::Malformed`] leaves the output as it was.
     pub(super) fn take(&mut self, line: &str) -> Result<(), Refused> {
-        let event: ChapterEvent =
-            serde_json::from_str(line).map_err(|error| Refused::Malformed(error.to_string()))?;
-        if event.schema != event::SCHEMA {
-            return Err(Refused::Malformed(format!(
-                "its schema is '{}', not '{}'",
-                event.schema,
-                event::SCHEMA
-            )));
-        }
+        let event = events::read(line).map_err(Refused::Malformed)?;
         match self {
             // As it came: fields this version does not know are kept.
             Self::Lines(file) => file.write_all(format!("{line}\n").as_bytes())?,
