@@ -1,0 +1,212 @@
+//! The file: who may open it how, and what is done about one that is damaged.
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::error::{Error, Step};
+use crate::schema::{self, Found};
+
+/// How long a call waits for the short transactions of other processes.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An open store. All calls may come from any thread.
+///
+/// One process at a time is the writer ([`Store::open`]); it publishes and keeps the file in order. Beside it others
+/// may read ([`Store::open_read`]) and make short changes ([`Store::open_beside`]).
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+    /// Held by the writer. A file of its own, as closing any handle of the database would drop SQLite's locks.
+    _lock: Option<File>,
+}
+
+impl Store {
+    /// Opens the store as its one writer: makes the file if there is none, checks it and brings it up to date.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while another process is the writer; [`Error::Corrupt`], [`Error::Foreign`], [`Error::Newer`],
+    /// [`Error::ReadOnly`], or what else the disk says.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        let lock = lock(&path)?;
+        Self::open_locked(path, lock).map_err(|(error, _)| error)
+    }
+
+    /// As [`Store::open`], but a corrupt file is moved aside, to `NAME.corrupt-1` or the next number that is free, and
+    /// a new one begun. Returns where the corrupt one is now. It is never deleted.
+    ///
+    /// # Errors
+    /// As [`Store::open`], without [`Error::Corrupt`].
+    pub fn open_or_set_aside(path: impl Into<PathBuf>) -> Result<(Self, Option<PathBuf>), Error> {
+        let path = path.into();
+        let lock = lock(&path)?;
+        match Self::open_locked(path.clone(), lock) {
+            Ok(store) => Ok((store, None)),
+            Err((Error::Corrupt { .. }, lock)) => {
+                let aside = set_aside(&path).map_err(|error| Error::of_io(&path, &error))?;
+                let store = Self::open_locked(path, lock).map_err(|(error, _)| error)?;
+                Ok((store, Some(aside)))
+            }
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Opens the store to read, beside its writer or without one.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Older`], [`Error::Newer`], [`Error::Foreign`] or what the disk says.
+    pub fn open_read(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::open_existing(path.into(), OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Opens the store for short changes beside its writer or without one, as replaying a message is.
+    ///
+    /// # Errors
+    /// As [`Store::open_read`].
+    pub fn open_beside(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::open_existing(path.into(), OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open_locked(path: PathBuf, lock: File) -> Result<Self, (Error, File)> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let opened = connect(&path, flags).and_then(|mut connection| {
+            let prepared = prepare(&mut connection, &path).map_err(|fault| fault.at(&path));
+            if matches!(prepared, Err(Error::Corrupt { .. })) {
+                // Closing would write the log into the file. What is damaged is left as it was found.
+                let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            }
+            prepared.map(|()| connection)
+        });
+        match opened {
+            Ok(connection) => Ok(Self { path, connection: Mutex::new(connection), _lock: Some(lock) }),
+            Err(error) => Err((error, lock)),
+        }
+    }
+
+    fn open_existing(path: PathBuf, flags: OpenFlags) -> Result<Self, Error> {
+        if !path.exists() {
+            return Err(Error::Missing { path });
+        }
+        let connection = connect(&path, flags)?;
+        let known = schema::STEPS.len();
+        match schema::find(&connection).map_err(|error| Error::of_sqlite(&path, error))? {
+            Found::Version(found) if found > known => Err(Error::Newer { path, found, known }),
+            Found::Version(found) if found == known => {
+                Ok(Self { path, connection: Mutex::new(connection), _lock: None })
+            }
+            Found::Version(_) => Err(Error::Older { path }),
+            Found::Empty => Err(Error::Missing { path }),
+            Found::Foreign => Err(Error::Foreign { path }),
+        }
+    }
+
+    /// One transaction that changes something. It holds with all its parts or not at all.
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T, Error> {
+        self.transact(TransactionBehavior::Immediate, change)
+    }
+
+    /// One look at the file as it was at one moment.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T, Error> {
+        self.transact(TransactionBehavior::Deferred, look)
+    }
+
+    fn transact<T>(
+        &self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> Step<T>,
+    ) -> Result<T, Error> {
+        let mut connection = self.connection.lock();
+        let run = || {
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        run().map_err(|fault: crate::error::Fault| fault.at(&self.path))
+    }
+
+    /// What can't be done in a transaction.
+    pub(crate) fn outside<T>(&self, work: impl FnOnce(&Connection) -> Step<T>) -> Result<T, Error> {
+        work(&self.connection.lock()).map_err(|fault| fault.at(&self.path))
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // Of each commit in write-ahead mode, so that it holds after a power cut too.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(connection)
+    };
+    open().map_err(|error| Error::of_sqlite(path, error))
+}
+
+/// Checks the file and brings it up to date.
+fn prepare(connection: &mut Connection, path: &Path) -> Step<()> {
+    if matches!(schema::find(connection)?, Found::Version(_)) {
+        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if check != "ok" {
+            return Err(Error::Corrupt { path: path.into(), reason: check }.into());
+        }
+    }
+    // SQLite falls back to reading without a word.
+    if connection.is_readonly(rusqlite::MAIN_DB)? {
+        return Err(Error::ReadOnly { path: path.into() }.into());
+    }
+    // Only a file without tables takes this; it stays with the file.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // After a long read the log may be long; it need not stay so.
+    connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+    schema::migrate(connection, path, schema::STEPS)
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let failed = |error: std::io::Error| Error::of_io(path, &error);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"));
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.into() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Moves the database and its log away, to the first free name.
+fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let free = (1..).map(|n| beside(path, &format!(".corrupt-{n}"))).find(|aside| !aside.exists());
+    let aside = free.unwrap_or_else(|| beside(path, ".corrupt"));
+    // The log first: SQLite would delete one that it finds beside a new file.
+    match fs::rename(beside(path, "-wal"), beside(&aside, "-wal")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // An index of the log, made anew when it is missing.
+    let _ = fs::remove_file(beside(path, "-shm"));
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// The path with something added to its name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
