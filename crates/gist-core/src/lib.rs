@@ -16,6 +16,7 @@
 //! * [`check`]: whether a text may go out
 //! * [`session`]: the state machine that joins these
 //! * [`event`]: `gist-chapters-v1`, what comes out
+//! * [`record`]: what is left of a run, to go on from
 //! * [`export`]: chapters in the formats other programs read
 //! * [`mock`]: a model without weights, for tests of timing and failure
 
@@ -29,6 +30,7 @@ pub mod model;
 pub mod observation;
 pub mod picture;
 pub mod prompt;
+pub mod record;
 pub mod reorder;
 pub mod session;
 pub mod time;
@@ -37,4 +39,5 @@ pub mod token_log;
 pub use config::{Config, DigestStyle};
 pub use event::ChapterEvent;
 pub use observation::Observation;
+pub use record::Record;
 pub use session::Session;

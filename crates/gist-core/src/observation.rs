@@ -1,9 +1,12 @@
 //! What the core sees: things said, things shown, things noted, each with its span in running-time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Span;
 
 /// Where an observation comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Said: a transcript or caption line.
     Speech,
@@ -16,7 +19,7 @@ pub enum Source {
 }
 
 /// One thing seen, heard or noted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// Where it comes from.
     pub source: Source,
@@ -25,5 +28,6 @@ pub struct Observation {
     /// The text, one or more lines; empty for pictures alone.
     pub text: String,
     /// A new speaker begins here (captions mark it with `>>`, `-` or a name).
+    #[serde(default)]
     pub turn: bool,
 }

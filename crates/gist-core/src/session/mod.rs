@@ -6,6 +6,7 @@
 
 mod chapter;
 mod period;
+mod resumed;
 mod saved;
 mod sight;
 mod writer;
@@ -148,6 +149,7 @@ impl Session {
 
     /// The stream begins, or goes on after a cut: opens a chapter at `time` unless one is open.
     pub fn begin(&mut self, time: u64) {
+        self.wake(time);
         self.periods.something(time);
         if self.open.is_some() {
             return;

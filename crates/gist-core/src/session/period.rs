@@ -30,21 +30,25 @@ pub(super) struct Periods {
 impl Periods {
     /// Something was said or shown until `time`.
     pub(super) fn something(&mut self, time: u64) {
-        if std::mem::take(&mut self.resumed) {
-            if time < self.last_seen {
-                // Another clock than before: periods begin anew.
-                *self = Self::default();
-            } else {
-                self.gap(time);
-            }
-        }
         self.start.get_or_insert(time);
         self.last_seen = self.last_seen.max(time);
     }
 
-    /// Goes on after a break, as long as which nothing came in.
+    /// Goes on after a break.
     pub(super) fn resume(self) -> Self {
         Self { resumed: self.start.is_some(), ..self }
+    }
+
+    /// The break is over: until when something had come in. `None` when there was no break. By another clock than before
+    /// periods begin anew.
+    pub(super) fn wake(&mut self, time: u64) -> Option<u64> {
+        let last_seen = std::mem::take(&mut self.resumed).then_some(self.last_seen)?;
+        if time < last_seen {
+            *self = Self::default();
+        } else {
+            self.gap(time);
+        }
+        Some(last_seen)
     }
 
     /// What an event of an earlier run tells.

@@ -4,6 +4,7 @@ use super::tests::{drain, say, session};
 use super::*;
 use crate::config::DigestStyle;
 use crate::mock::{Mock, Script};
+use crate::record::Record;
 use crate::time::SECOND;
 
 /// A session with a digest a minute.
@@ -147,16 +148,17 @@ fn a_session_goes_on_from_its_events_alone() {
     s.advance(90 * SECOND);
     s.split_now(95 * SECOND, Some("The second part".into()));
     let events = drain(&mut s);
+    let last = events.last().unwrap().sequence;
 
     let mut s = every_minute(DigestStyle::Brief);
     s.identity.session = String::new();
-    s.resume(&events).unwrap();
+    s.resume(&Record { events, observations: Vec::new() }).unwrap();
     say(&mut s, 120, 125, "after the crash");
     s.advance(150 * SECOND);
     let later = drain(&mut s);
     assert!(later.iter().all(|event| event.session == "0123456789"));
-    assert_eq!(later[0].sequence, events.last().unwrap().sequence + 1);
-    assert_eq!((later[0].kind, later[0].index), (Kind::Opened, 3), "chapter 2 was open when it crashed");
+    assert_eq!(later[0].sequence, last + 1);
+    assert!(later.iter().all(|event| event.kind == Kind::Digest), "the open chapter goes on");
     let digest = later.iter().find(|event| event.kind == Kind::Digest).unwrap();
     assert_eq!(period(digest), (60, 120));
     assert!(digest.text.contains("[0:20] The second part"), "{}", digest.text);
@@ -183,8 +185,59 @@ fn events_after_a_saved_context_are_taken_up_with_it() {
     let identity = Identity::default();
     let mut s = Session::restore(model, identity, Config::default(), sizes, &mut file.as_slice()).unwrap();
     assert_eq!(s.usage().memory_texts, 1);
-    s.resume(&events).unwrap();
+    s.resume(&Record { events, observations: Vec::new() }).unwrap();
     assert_eq!(s.usage().memory_texts, 2, "the first one was in the context");
-    say(&mut s, 50, 55, "after the crash");
+    s.split_now(60 * SECOND, None);
     assert_eq!(drain(&mut s)[0].index, 3);
+}
+
+/// What a run left behind that was killed at 70 s: chapter 0 closed, 1 ended without a text yet, 2 open.
+fn killed() -> Record {
+    let mut s = session(Script { steps: 1_000, ..Script::default() });
+    let mut observations = Vec::new();
+    let lines =
+        [(0, 5, "Nodes find each other"), (21, 25, "Blocks are fetched"), (51, 55, "Then they are checked")];
+    for (from, to, text) in lines {
+        say(&mut s, from, to, text);
+        let span = Span::new(from * SECOND, to * SECOND);
+        observations.push(Observation { source: Source::Speech, span, text: text.into(), turn: false });
+        if from == 0 {
+            s.split_now(20 * SECOND, None);
+            while s.work(0) {}
+        } else if from == 21 {
+            s.split_now(50 * SECOND, None);
+        }
+    }
+    let events = s.events().collect();
+    Record { events, observations }
+}
+
+#[test]
+fn a_chapter_that_was_open_goes_on_with_what_was_said_in_it() {
+    let record = killed();
+    let mut s = every_minute(DigestStyle::Brief);
+    s.resume(&record).unwrap();
+    say(&mut s, 75, 80, "after the crash");
+    s.finish(90 * SECOND);
+    let closed: Vec<_> = drain(&mut s).into_iter().filter(|event| event.kind == Kind::Closed).collect();
+    let told: Vec<_> = closed.iter().map(|e| (e.index, e.start, e.end, e.coverage.text_lines)).collect();
+    assert_eq!(told, [(1, 20.0, Some(50.0), 1), (2, 50.0, Some(90.0), 2)]);
+    assert!(closed[0].title.contains("Blocks are fetched"), "{}", closed[0].title);
+    assert_eq!(closed[1].id, record.events.last().unwrap().id, "it is the same chapter");
+    assert_eq!(closed[1].coverage.gap_ns, 20 * SECOND);
+}
+
+#[test]
+fn a_long_break_or_another_clock_ends_the_chapter_that_was_open() {
+    for (from, start) in [(200, 200.0), (3, 3.0)] {
+        let mut s = every_minute(DigestStyle::Brief);
+        s.resume(&killed()).unwrap();
+        say(&mut s, from, from + 5, "after the crash");
+        let events = drain(&mut s);
+        let closed: Vec<_> = events.iter().filter(|event| event.kind == Kind::Closed).collect();
+        let told: Vec<_> = closed.iter().map(|e| (e.index, e.end, e.reason)).collect();
+        assert_eq!(told, [(1, Some(50.0), Some(Reason::Model)), (2, Some(55.0), Some(Reason::Gap))]);
+        let opened = events.iter().find(|event| event.kind == Kind::Opened).unwrap();
+        assert_eq!((opened.index, opened.start), (3, start));
+    }
 }

@@ -1,6 +1,5 @@
-//! A session to a file and back: what is encoded, and what is known about it; or what its events tell.
+//! A session to a file and back: what is encoded, and what is known about it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use super::period::Periods;
 use super::writer::Held;
 use super::{Identity, Session};
 use crate::Config;
-use crate::event::{ChapterEvent, Kind};
+use crate::event::ChapterEvent;
 use crate::model::{ContextConfig, Model, ModelError, SegmentId};
 use crate::time::Span;
 
@@ -93,36 +92,5 @@ impl Session {
         session.periods = note.periods.resume();
         session.writer.take_up(note.memory, note.ended, note.language);
         Ok(session)
-    }
-
-    /// Goes on where a session has come to by its events, oldest first: its numbers, its chapters in the memory, its
-    /// digests. After [`Session::restore`] only what came later than the saved context is taken up.
-    pub fn resume(&mut self, events: &[ChapterEvent]) -> Result<(), ModelError> {
-        let Some(last) = events.last() else { return Ok(()) };
-        if self.identity.session.is_empty() {
-            self.identity.session.clone_from(&last.session);
-        }
-        let known = self.sequence;
-        let latest: BTreeMap<u64, &ChapterEvent> = (events.iter())
-            .filter(|event| matches!(event.kind, Kind::Closed | Kind::Revised))
-            .map(|event| (event.index, event))
-            .collect();
-        let mut periods = self.periods.clone();
-        for event in events {
-            self.sequence = self.sequence.max(event.sequence.saturating_add(1));
-            let next = event.index.saturating_add(u64::from(event.kind != Kind::Digest));
-            self.next_index = self.next_index.max(next);
-            if event.sequence >= known {
-                periods.take_up(event);
-            }
-        }
-        self.periods = periods.resume();
-        for (index, chapter) in latest.into_iter().filter(|(_, chapter)| chapter.sequence >= known) {
-            let start = chapter.stream_time.unwrap_or(chapter.running_time);
-            let span = Span::new(start, start.saturating_add(chapter.duration.unwrap_or(0)));
-            let told = self.periods.told(chapter);
-            self.writer.recall(&mut *self.context, index, span, chapter, !told)?;
-        }
-        Ok(())
     }
 }

@@ -217,8 +217,8 @@ impl Worker {
             let file = File::open(&path).map_err(|error| cannot(error.to_string()))?;
             let mut lines = String::new();
             file.take(MAX_EVENTS).read_to_string(&mut lines).map_err(|error| cannot(error.to_string()))?;
-            let events = gist_core::event::parse_lines(&lines).map_err(cannot)?;
-            session.resume(&events).map_err(|error| cannot(error.to_string()))?;
+            let record = gist_core::Record::parse(&lines).map_err(cannot)?;
+            session.resume(&record).map_err(|error| cannot(error.to_string()))?;
         }
         let millis = start.elapsed().as_millis() as u64;
         self.report.model_load_ms.store(millis, Ordering::Relaxed);

@@ -149,14 +149,14 @@ impl Writer {
     pub(super) fn recall(
         &mut self,
         context: &mut dyn Context,
-        index: u64,
-        span: Span,
         chapter: &ChapterEvent,
+        span: Span,
         new: bool,
     ) -> Result<(), ModelError> {
         if !chapter.title.is_empty() {
             self.checker.remember(&chapter.title, &chapter.summary);
-            self.memory.add(context, Held::chapter(index + 1, span, &chapter.title, &chapter.summary))?;
+            let number = chapter.index.saturating_add(1);
+            self.memory.add(context, Held::chapter(number, span, &chapter.title, &chapter.summary))?;
         }
         if !chapter.language.is_empty() {
             self.language = Some(chapter.language.clone());

@@ -232,7 +232,7 @@ pub(in crate::summarizer) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = La
         text(
             "resume-from",
             "Resume from",
-            "Events of an earlier run as JSON lines (gistchaptersink writes them, `streamgist sessions export` too): its numbers, digests and what its chapters tell go on. Together with restore-from: what came after the context was saved",
+            "What is left of an earlier run as JSON lines (`streamgist sessions export` writes them): its numbers and digests go on, what its chapters tell is remembered, the chapter that was open goes on. Together with restore-from: what came after the context was saved",
             None,
             false,
         ),
