@@ -8,7 +8,7 @@ use super::input::{Input, redact};
 use crate::cli::exit::Class;
 
 /// What GStreamer found it has no plugin for, such as `H.265 decoder`.
-pub(super) fn missing(message: &gst::message::Element) -> Option<String> {
+pub(crate) fn missing(message: &gst::message::Element) -> Option<String> {
     let details = message.structure().filter(|s| s.name() == "missing-plugin")?;
     details.get("name").ok()
 }
@@ -29,7 +29,7 @@ fn unplayable(name: &str, missing: &str) -> anyhow::Error {
 
 /// Puts an error message into words. `missing` is what was found missing before: the error that follows from it only says
 /// that something is not linked.
-pub(super) fn explain(message: &gst::message::Error, missing: Option<&str>, job: &Job) -> anyhow::Error {
+pub(crate) fn explain(message: &gst::message::Error, missing: Option<&str>, job: &Job) -> anyhow::Error {
     let (error, added) = (message.error(), message.debug());
     let element = message.src().map(factory).unwrap_or_default();
     let name = job.input.name();
@@ -90,7 +90,7 @@ fn without_secrets(text: &str, input: &Input) -> String {
 }
 
 /// Puts a warning into words.
-pub(super) fn warning(message: &gst::message::Warning, job: &Job) -> String {
+pub(crate) fn warning(message: &gst::message::Warning, job: &Job) -> String {
     let own = detail(&message.error(), message.debug().as_deref());
     format!("Warning: {}", without_secrets(&own, &job.input))
 }

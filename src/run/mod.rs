@@ -2,15 +2,17 @@
 //!
 //! * [`input`]: what the user named, checked before anything starts
 //! * [`pipeline`]: the elements and how they are joined
+//! * [`media`]: those that depend on what the input holds
 //! * [`content`]: whether there is anything in it
 //! * [`failure`]: what an error message of a pipeline means to the user
 //! * [`screen`]: what the user sees meanwhile
 //! * [`profile`]: what the time was spent on
 
 mod content;
-mod failure;
+pub(crate) mod failure;
 pub(crate) mod input;
-mod pipeline;
+pub(crate) mod media;
+pub(crate) mod pipeline;
 mod profile;
 mod screen;
 
@@ -312,7 +314,7 @@ fn told(message: &gst::message::Element, screen: &mut Screen) -> anyhow::Result<
                 "This machine is slower than the stream: {dropped} sampled pictures were left out."
             ));
         }
-        pipeline::NOTHING_TO_SEE_OR_HEAR => {
+        media::NOTHING_TO_SEE_OR_HEAR => {
             let why: String = details.get("why").unwrap_or_default();
             return Err(Class::Input.failure(why));
         }

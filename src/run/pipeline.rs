@@ -9,51 +9,28 @@
 //! What the input holds is known when its stream collection arrives, before the first buffer. The branches are joined
 //! on then, pictures first, so that the summarizer knows whom to wait for: no picture runs ahead of words that are still
 //! to come, and no words to the end of pictures.
+//!
+//! A pipeline that stands ([`Pipeline::standing`]) outlives its input: the end of that is told and goes no further, and
+//! another may be opened in its place.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use anyhow::Context;
 use gst::prelude::*;
 
 use super::content::Content;
-use super::input::{Input, Transcript};
+use super::input::Input;
+use super::media::{Media, add_transcript, make, start};
 use super::{Job, Output, Question};
 use crate::cli::exit::Class;
 
-/// Name of the element message by which this module says that an input holds nothing for it; field `why`.
-pub(super) const NOTHING_TO_SEE_OR_HEAR: &str = "streamgist-nothing-to-see-or-hear";
-
 /// A pipeline for a job.
-pub(super) struct Pipeline {
+pub(crate) struct Pipeline {
     pipeline: gst::Pipeline,
     summarizer: gst::Element,
     media: Option<Arc<Media>>,
     content: Option<Content>,
-}
-
-/// The branches that depend on what the input holds.
-struct Media {
-    pipeline: gst::glib::WeakRef<gst::Pipeline>,
-    summarizer: gst::glib::WeakRef<gst::Element>,
-    /// Properties of the transcriber; `None` when speech is not to be transcribed.
-    transcriber: Option<Vec<(&'static str, String)>>,
-    /// Read instead.
-    transcript: Option<Transcript>,
-    name: String,
-    state: Mutex<Branches>,
-}
-
-#[derive(Default)]
-struct Branches {
-    /// Where video goes in.
-    video: Option<gst::Pad>,
-    /// Where audio goes in.
-    audio: Option<gst::Pad>,
-    /// Whether the transcript is being read.
-    transcript: bool,
-    /// A decoded stream, to ask how long it is.
-    decoded: Option<gst::Pad>,
 }
 
 impl Pipeline {
@@ -72,22 +49,74 @@ impl Pipeline {
                 (None, None)
             }
             Input::Media { uri, name } => {
-                let media = Arc::new(Media {
-                    pipeline: pipeline.downgrade(),
-                    summarizer: summarizer.downgrade(),
-                    transcriber: job.transcriber.clone().filter(|_| job.transcript.is_none()),
-                    transcript: job.transcript.clone(),
-                    name: name.clone(),
-                    state: Mutex::default(),
-                });
-                let source = add_media(&pipeline, &media, uri)?;
+                let media = Media::new(&pipeline, &summarizer, job, name, false)?;
+                let source = media.open(uri)?;
                 (Some(media), Some(Content::new(&source, uri)))
             }
         };
         Ok(Self { pipeline, summarizer, media, content })
     }
 
-    pub(super) fn element(&self) -> &gst::Pipeline {
+    /// A pipeline without an input; [`Pipeline::open`] gives it one after the other.
+    ///
+    /// # Errors
+    /// [`Class::Pipeline`] when an element is missing.
+    pub(crate) fn standing(job: &Job) -> anyhow::Result<Self> {
+        let pipeline = gst::Pipeline::new();
+        let summarizer = make("gistsummarizer", &job.summarizer)?;
+        pipeline.add(&summarizer)?;
+        add_outputs(&pipeline, &summarizer, &[])?;
+        let media = Media::new(&pipeline, &summarizer, job, &job.input.name(), true)?;
+        Ok(Self { pipeline, summarizer, media: Some(media), content: None })
+    }
+
+    /// Opens an input in the place of the one before.
+    ///
+    /// # Errors
+    /// When GStreamer lacks an element. What else can go wrong comes as a message.
+    pub(crate) fn open(&self, uri: &str) -> anyhow::Result<()> {
+        let Some(media) = &self.media else { return Ok(()) };
+        media.close();
+        let source = media.open(uri)?;
+        start(&[source]);
+        Ok(())
+    }
+
+    /// Closes the input; what it gave is worked through.
+    pub(crate) fn close(&self) {
+        if let Some(media) = &self.media {
+            media.close();
+        }
+    }
+
+    /// Whether a message is of what reads and decodes the input, and not of what becomes of it.
+    pub(crate) fn is_of_input(&self, message: &gst::MessageRef) -> bool {
+        let (Some(media), Some(from)) = (&self.media, message.src()) else { return false };
+        media.branches().input.iter().any(|input| from == input || from.has_as_ancestor(input))
+    }
+
+    /// Ends the stream of a pipeline that stands.
+    pub(crate) fn finish(&self) {
+        let Some(media) = &self.media else { return };
+        media.stands.store(false, Ordering::SeqCst);
+        media.close();
+        let branches = media.branches();
+        let pads: Vec<_> = branches.video.iter().chain(&branches.audio).cloned().collect();
+        drop(branches);
+        for pad in &pads {
+            // One that never had anything needs a beginning to have an end.
+            if pad.sticky_event::<gst::event::StreamStart>(0).is_none() {
+                pad.send_event(gst::event::StreamStart::new("nothing"));
+            }
+            pad.send_event(gst::event::Eos::new());
+        }
+    }
+
+    pub(crate) fn summarizer(&self) -> &gst::Element {
+        &self.summarizer
+    }
+
+    pub(crate) fn element(&self) -> &gst::Pipeline {
         &self.pipeline
     }
 
@@ -119,7 +148,7 @@ impl Pipeline {
     }
 
     /// Counters of the summarizer.
-    pub(super) fn stats(&self) -> gst::Structure {
+    pub(crate) fn stats(&self) -> gst::Structure {
         let stats = self.summarizer.property::<Option<gst::Structure>>("stats");
         stats.unwrap_or_else(|| gst::Structure::new_empty("no-stats"))
     }
@@ -150,35 +179,6 @@ impl Pipeline {
     }
 }
 
-/// Makes an element with properties as on a `gst-launch-1.0` command line.
-fn make(factory: &str, properties: &[(&'static str, String)]) -> anyhow::Result<gst::Element> {
-    let element = gst::ElementFactory::make(factory).build().map_err(|_| {
-        Class::Pipeline.failure(format!(
-            "the GStreamer element {factory} is missing (`streamgist doctor` tells what to install)"
-        ))
-    })?;
-    for (name, text) in properties {
-        let spec =
-            element.find_property(name).with_context(|| format!("{factory} has no property {name}"))?;
-        // A text is taken as it is; on a command line of GStreamer, quotation marks around it would be taken off.
-        let value = match spec.value_type() == String::static_type() {
-            true => text.to_value(),
-            false => gst::glib::Value::deserialize_with_pspec(text, &spec)
-                .map_err(|_| Class::Usage.failure(format!("{name} can't be {text}")))?,
-        };
-        element.set_property(name, value);
-    }
-    Ok(element)
-}
-
-/// Starts elements that join a pipeline that runs; from the end to the start, so that nothing flows into what isn't
-/// ready. An element that can't start says so on the bus itself.
-fn start(chain: &[gst::Element]) {
-    for element in chain.iter().rev() {
-        let _ = element.sync_state_with_parent();
-    }
-}
-
 fn add_outputs(
     pipeline: &gst::Pipeline,
     summarizer: &gst::Element,
@@ -205,211 +205,4 @@ fn add_outputs(
         gst::Element::link_many([&tee, &queue, &sink])?;
     }
     Ok(())
-}
-
-fn add_transcript(
-    pipeline: &gst::Pipeline,
-    summarizer: &gst::Element,
-    transcript: &Transcript,
-) -> anyhow::Result<()> {
-    let source = make("filesrc", &[])?;
-    let path = transcript.path.to_str();
-    let path = path.ok_or_else(|| Class::Input.failure("the name of the transcript is not UTF-8"))?;
-    source.set_property("location", path);
-    let parse = make("subparse", &[("subtitle-encoding", "UTF-8".into())])?;
-    pipeline.add_many([&source, &parse])?;
-    source.link(&parse)?;
-    parse.link_pads(Some("src"), summarizer, Some("text_%u"))?;
-    start(&[source, parse]);
-    Ok(())
-}
-
-fn add_media(pipeline: &gst::Pipeline, media: &Arc<Media>, uri: &str) -> anyhow::Result<gst::Element> {
-    let source = make("uridecodebin3", &[])?;
-    source.set_property("uri", uri);
-    pipeline.add(&source)?;
-
-    let weak = Arc::downgrade(media);
-    source.connect("select-stream", false, move |args| {
-        let collection = args.get(1)?.get::<gst::StreamCollection>().ok()?;
-        let stream = args.get(2)?.get::<gst::Stream>().ok()?;
-        Some(i32::from(weak.upgrade()?.wants(&collection, &stream)).to_value())
-    });
-    let weak = Arc::downgrade(media);
-    source.connect_pad_added(move |_, pad| {
-        if let Some(media) = weak.upgrade()
-            && let Err(error) = media.join(pad)
-        {
-            media.fail(&error);
-        }
-    });
-    let weak = Arc::downgrade(media);
-    pipeline.bus().context("the pipeline has no bus")?.set_sync_handler(move |_, message| {
-        if let Some(media) = weak.upgrade()
-            && let Err(error) = media.overhear(message)
-        {
-            media.fail(&error);
-        }
-        gst::BusSyncReply::Pass
-    });
-    Ok(source)
-}
-
-/// The first stream of a type in a collection.
-fn first(collection: &gst::StreamCollection, kind: gst::StreamType) -> Option<gst::Stream> {
-    collection.iter().find(|stream| stream.stream_type().contains(kind))
-}
-
-impl Media {
-    fn branches(&self) -> MutexGuard<'_, Branches> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One picture, one sound. Sound that isn't listened to is taken only when there is nothing else, to drive the
-    /// position while a transcript is read.
-    fn wants(&self, collection: &gst::StreamCollection, stream: &gst::Stream) -> bool {
-        let is = |kind| first(collection, kind).is_some_and(|first| first.stream_id() == stream.stream_id());
-        let video = first(collection, gst::StreamType::VIDEO).is_some();
-        is(gst::StreamType::VIDEO) || is(gst::StreamType::AUDIO) && (self.transcriber.is_some() || !video)
-    }
-
-    /// Reads the messages that tell what the input holds.
-    fn overhear(&self, message: &gst::MessageRef) -> anyhow::Result<()> {
-        match message.view() {
-            gst::MessageView::StreamCollection(found) => self.prepare(&found.stream_collection()),
-            gst::MessageView::Element(details) => {
-                let missing = details.structure().filter(|s| s.name() == "missing-plugin");
-                let caps = missing.and_then(|s| s.get::<gst::Caps>("detail").ok());
-                if let Some(kind) = caps.as_ref().and_then(|c| c.structure(0)).map(|s| s.name().as_str()) {
-                    self.give_up(kind);
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn prepare(&self, collection: &gst::StreamCollection) -> anyhow::Result<()> {
-        let video = first(collection, gst::StreamType::VIDEO).is_some();
-        let audio = first(collection, gst::StreamType::AUDIO).is_some();
-        let words = self.transcript.is_some() || audio && self.transcriber.is_some();
-        // A camera may announce its streams one by one; what it never announces shows as an end without chapters.
-        if !video && !words && !self.name.starts_with("rtsp") {
-            let why = match audio {
-                true => format!("{} has no picture, and its sound is not to be listened to", self.name),
-                false => format!("{} holds neither video nor audio", self.name),
-            };
-            let details = gst::Structure::builder(NOTHING_TO_SEE_OR_HEAR).field("why", why).build();
-            if let Some(pipeline) = self.pipeline.upgrade() {
-                let _ = pipeline.post_message(gst::message::Element::new(details));
-            }
-            return Ok(());
-        }
-        if video {
-            self.video_branch()?;
-        }
-        if audio {
-            self.audio_branch()?;
-        }
-        self.transcript_branch()
-    }
-
-    /// Reads the transcript, from when it is known whether pictures come with it.
-    fn transcript_branch(&self) -> anyhow::Result<()> {
-        let (Some(transcript), Some(pipeline), Some(summarizer)) =
-            (&self.transcript, self.pipeline.upgrade(), self.summarizer.upgrade())
-        else {
-            return Ok(());
-        };
-        if std::mem::replace(&mut self.branches().transcript, true) {
-            return Ok(());
-        }
-        add_transcript(&pipeline, &summarizer, transcript)
-    }
-
-    /// The pad that takes video; made when it is first needed.
-    fn video_branch(&self) -> anyhow::Result<Option<gst::Pad>> {
-        let (Some(pipeline), Some(summarizer)) = (self.pipeline.upgrade(), self.summarizer.upgrade()) else {
-            return Ok(None);
-        };
-        let mut branches = self.branches();
-        if branches.video.is_none() {
-            let queue = make("queue", &[])?;
-            pipeline.add(&queue)?;
-            queue.link_pads(Some("src"), &summarizer, Some("sink"))?;
-            branches.video = queue.static_pad("sink");
-            start(&[queue]);
-        }
-        Ok(branches.video.clone())
-    }
-
-    /// The pad that takes audio; made when it is first needed.
-    fn audio_branch(&self) -> anyhow::Result<Option<gst::Pad>> {
-        let (Some(properties), Some(pipeline), Some(summarizer)) =
-            (&self.transcriber, self.pipeline.upgrade(), self.summarizer.upgrade())
-        else {
-            return Ok(None);
-        };
-        let mut branches = self.branches();
-        if branches.audio.is_some() {
-            return Ok(branches.audio.clone());
-        }
-        let chain = [
-            make("queue", &[])?,
-            make("audioconvert", &[])?,
-            make("audioresample", &[])?,
-            make("gisttranscriber", properties)?,
-        ];
-        pipeline.add_many(&chain)?;
-        gst::Element::link_many(&chain)?;
-        let [queue, .., transcriber] = &chain;
-        transcriber.link_pads(Some("src"), &summarizer, Some("text_%u"))?;
-        branches.audio = queue.static_pad("sink");
-        start(&chain);
-        Ok(branches.audio.clone())
-    }
-
-    /// What can't be decoded never comes; nobody must wait for it. `kind` is a media type.
-    fn give_up(&self, kind: &str) {
-        let pad = {
-            let branches = self.branches();
-            if kind.starts_with("audio/") { branches.audio.clone() } else { branches.video.clone() }
-        };
-        if let Some(pad) = pad.filter(|pad| !pad.is_linked()) {
-            pad.send_event(gst::event::StreamStart::new("nothing"));
-            pad.send_event(gst::event::Eos::new());
-        }
-    }
-
-    /// Joins a decoded stream on.
-    fn join(&self, pad: &gst::Pad) -> anyhow::Result<()> {
-        self.branches().decoded.get_or_insert_with(|| pad.clone());
-        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-        let sink = match caps.structure(0).map(|s| s.name().as_str()) {
-            Some("video/x-raw") => self.video_branch()?,
-            Some("audio/x-raw") => self.audio_branch()?,
-            _ => None,
-        };
-        let sink = match sink.filter(|sink| !sink.is_linked()) {
-            Some(sink) => sink,
-            None => self.nowhere()?,
-        };
-        pad.link(&sink).with_context(|| format!("{caps} can't be taken"))?;
-        Ok(())
-    }
-
-    /// A place for a stream nobody asked for.
-    fn nowhere(&self) -> anyhow::Result<gst::Pad> {
-        let sink = make("fakesink", &[("sync", "false".into()), ("async", "false".into())])?;
-        self.pipeline.upgrade().context("the pipeline is gone")?.add(&sink)?;
-        sink.sync_state_with_parent()?;
-        sink.static_pad("sink").context("no pad")
-    }
-
-    /// Errors on a streaming thread travel by the bus like those of elements.
-    fn fail(&self, error: &anyhow::Error) {
-        if let Some(pipeline) = self.pipeline.upgrade() {
-            pipeline.post_error_message(gst::error_msg!(gst::CoreError::Failed, ["{error:#}"]));
-        }
-    }
 }
