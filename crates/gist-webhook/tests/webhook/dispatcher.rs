@@ -33,6 +33,7 @@ fn messages_come_once_and_in_order_and_leave_nothing_behind() {
     assert_eq!(bodies(&received), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"{"n":4}"#]);
     assert_eq!(received.iter().map(Received::id).collect::<Vec<_>>(), ids);
     assert_eq!((rig.spool.pending(), rig.spool.dead()), (0, 0));
+    assert_eq!(std::fs::read_dir(dir.path().join("pending")).unwrap().count(), 0);
 }
 
 #[test]
