@@ -121,7 +121,7 @@ fn gstreamer(findings: &mut Findings) -> bool {
     }
     Findings::good(&format!("GStreamer {major}.{minor}.{micro}"));
     let mut complete = true;
-    for name in ["gistsummarizer", "gisttranscriber", "gistchaptersink"] {
+    for name in ["gistsummarizer", "gisttranscriber", "gistchaptersink", "gistwebhooksink"] {
         match gst::ElementFactory::make(name).build() {
             Ok(_) => Findings::good(name),
             Err(error) => {

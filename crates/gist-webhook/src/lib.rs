@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! * [`secret`], [`sign`]: what proves to a receiver who sent a message
-//! * [`envelope`]: types of events, filters, bodies
+//! * [`mod@envelope`]: types of events, filters, bodies
 //! * [`guard`]: which addresses may be reached at all
 //! * [`redact`]: addresses without what is secret in them
 //! * [`client`]: one attempt

@@ -106,7 +106,7 @@ impl Lane {
             let wait = match self.job(generation, endpoint)? {
                 Job::End => return Ok(()),
                 Job::Send(delivery) => {
-                    let sent = self.send(&delivery, endpoint, client);
+                    let sent = self.send(&delivery, generation, endpoint, client);
                     lock(&self.state).under_way.remove(&delivery.webhook_id);
                     self.shared.bell.ring();
                     sent?;
@@ -195,7 +195,13 @@ impl Lane {
         Ok(Job::Idle(wait.clamp(Duration::from_millis(1), LOOK)))
     }
 
-    fn send(&self, delivery: &Delivery, endpoint: &Endpoint, client: &Client) -> Result<(), Stopped> {
+    fn send(
+        &self,
+        delivery: &Delivery,
+        generation: u64,
+        endpoint: &Endpoint,
+        client: &Client,
+    ) -> Result<(), Stopped> {
         let (at, began) = (SystemTime::now(), Instant::now());
         let answer = client.post(&endpoint.target, &delivery.webhook_id, &delivery.body);
         let latency = began.elapsed();
@@ -206,7 +212,7 @@ impl Lane {
             &mut rand::rng(),
         );
         // Before it is written down: the threads beside this one shall not go on in the meantime.
-        let disabled = self.note(delivery, &answer, &next);
+        let disabled = self.note(delivery, generation, &answer, &next);
         let Answer { status, text, error, .. } = answer;
         let attempt = Attempt { at, latency, status, answer: text, error };
         if let Some(reason) = &disabled {
@@ -221,8 +227,12 @@ impl Lane {
     }
 
     /// Draws the conclusions of an attempt for the endpoint: why it is to be disabled, if it is.
-    fn note(&self, delivery: &Delivery, answer: &Answer, next: &Next) -> Option<String> {
+    fn note(&self, delivery: &Delivery, generation: u64, answer: &Answer, next: &Next) -> Option<String> {
         let mut state = lock(&self.state);
+        // The answer of an address that was replaced says nothing about the new one.
+        if state.generation != generation {
+            return None;
+        }
         state.head = match next {
             Next::Again { at } => Some((delivery.webhook_id.clone(), *at)),
             Next::Delivered | Next::Dead { .. } => None,

@@ -141,8 +141,11 @@ impl Guard {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(GuardError::Userinfo);
         }
-        if let (Host::Ipv4(_) | Host::Ipv6(_), _) = host_and_port(&url)? {
-            self.resolve(&url, Duration::ZERO)?;
+        match host_and_port(&url)? {
+            (Host::Ipv4(_) | Host::Ipv6(_), _) => self.resolve(&url, Duration::ZERO).map(drop)?,
+            // What it resolves to may be in a network that was allowed, where any port is.
+            (Host::Domain(_), _) if !self.allowed.is_empty() => {}
+            (Host::Domain(host), port) => self.check_port(host, port)?,
         }
         Ok(url)
     }
@@ -154,12 +157,16 @@ impl Guard {
     pub fn resolve(&self, url: &Url, timeout: Duration) -> Result<Vec<SocketAddr>, GuardError> {
         let (host, port) = host_and_port(url)?;
         let addresses = self.checked(&host, port, timeout)?;
-        let listed = self.ports.is_empty() || self.ports.contains(&port);
         let lawful = |address: &SocketAddr| self.allowed.iter().any(|net| net.contains(&address.ip()));
-        if !listed && !addresses.iter().all(lawful) {
-            return Err(GuardError::Port { host: host.to_string(), port });
+        if !addresses.iter().all(lawful) {
+            self.check_port(host.to_string(), port)?;
         }
         Ok(addresses)
+    }
+
+    fn check_port(&self, host: String, port: u16) -> Result<(), GuardError> {
+        let listed = self.ports.is_empty() || self.ports.contains(&port);
+        if listed { Ok(()) } else { Err(GuardError::Port { host, port }) }
     }
 
     /// The addresses `host` stands for, if none of them is refused.

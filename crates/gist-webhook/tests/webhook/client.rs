@@ -1,5 +1,6 @@
 //! One attempt against receivers of all kinds.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -73,6 +74,24 @@ fn a_redirect_is_not_followed_wherever_it_leads() {
         }
     }
     assert!(elsewhere.received().is_empty());
+}
+
+#[test]
+fn the_name_is_kept_for_the_certificate() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let hello = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = vec![0; 4096];
+        let n = stream.read(&mut bytes).unwrap();
+        bytes.truncate(n);
+        bytes
+    });
+    let guard = loopback().with_lookup(Names::new(&[&["127.0.0.1"]]));
+    let answer = post(&format!("https://receiver.example:{port}/"), guard);
+    assert!(answer.error.unwrap().contains("receiver.example"));
+    let hello = hello.join().unwrap();
+    assert!(hello.windows(16).any(|bytes| bytes == b"receiver.example"), "the server name of TLS");
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn messages_come_once_and_in_order_and_leave_nothing_behind() {
     assert_eq!(bodies(&received), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"{"n":4}"#]);
     assert_eq!(received.iter().map(Received::id).collect::<Vec<_>>(), ids);
     assert_eq!((rig.spool.pending(), rig.spool.dead()), (0, 0));
+    assert_eq!(std::fs::read_dir(dir.path().join("pending")).unwrap().count(), 0);
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn endpoints_are_replaced_while_an_attempt_is_under_way() {
     let gate = Mutex::new(gate);
     let old = Receiver::new(move |_, _| {
         let _ = gate.lock().unwrap().recv_timeout(PATIENCE);
-        OK
+        Reply::Status(410, "")
     });
     let new = Receiver::always(OK);
     let mut slow = endpoint(&old);
@@ -310,13 +311,19 @@ fn endpoints_are_replaced_while_an_attempt_is_under_way() {
     old.wait_for(1);
     rig.dispatcher.set_endpoints(vec![endpoint(&new)]).unwrap();
     let second = rig.push("{}");
-    assert_eq!(rig.attempted().0.webhook_id, second);
+    assert_eq!(
+        rig.attempted().0.webhook_id,
+        second,
+        "what is under way is not sent to the new address as well"
+    );
     go.send(()).unwrap();
-    let (delivery, _, next) = rig.attempted();
-    assert_eq!((delivery.webhook_id, next), (first, Next::Delivered));
-    assert_eq!(new.received().len(), 1, "what is under way is not sent to the new address as well");
+    let (delivery, attempt, _) = rig.attempted();
+    assert_eq!((&delivery.webhook_id, attempt.status), (&first, Some(410)));
+    assert_eq!(rig.attempted().2, Next::Delivered);
+    assert_eq!(new.received().iter().map(Received::id).collect::<Vec<_>>(), [&second, &first]);
+    assert_eq!(rig.spool.disabled(), None, "the old address wants no more, not the new one");
     rig.dispatcher.set_endpoints(Vec::new()).unwrap();
     rig.push("{}");
     assert!(rig.dispatcher.stop(PATIENCE));
-    assert_eq!((old.received().len(), new.received().len(), rig.spool.pending()), (1, 1, 1));
+    assert_eq!((old.received().len(), new.received().len(), rig.spool.pending()), (1, 2, 1));
 }

@@ -180,6 +180,8 @@ fn ports_of_public_hosts_are_listed_and_those_of_allowed_networks_are_not() {
     assert_eq!(outside.resolve(&url(443), SECOND).unwrap(), ["8.8.8.8:443".parse().unwrap()]);
     assert!(matches!(outside.resolve(&url(25), SECOND), Err(GuardError::Port { port: 25, .. })));
     inside.resolve(&url(8123), SECOND).unwrap();
+    let strict = Guard::default().webhook("http://h.example:25/");
+    assert!(matches!(strict, Err(GuardError::Port { .. })), "known before the name is resolved");
     outside.clone().with_ports(vec![25]).resolve(&url(25), SECOND).unwrap();
     outside.clone().with_ports(Vec::new()).resolve(&url(9), SECOND).unwrap();
 }

@@ -176,3 +176,14 @@ fn a_disk_that_cannot_be_written_is_an_error_and_stores_nothing() {
     let error = Spool::open(&dir.path().join("file"), LIMIT).unwrap_err();
     assert!(error.to_string().contains("file"), "{error}");
 }
+
+#[test]
+fn every_address_has_a_folder_of_its_own_that_does_not_tell_it() {
+    let path = |url: &str| Spool::default_path(&url.parse().unwrap());
+    let one = path("https://receiver.example/hunter2?key=hunter2");
+    let name = one.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("receiver.example-") && !name.contains("hunter2"), "{name}");
+    assert_ne!(one, path("https://receiver.example/hunter3"));
+    assert!(one.parent().unwrap().ends_with("streamgist/spool"));
+    assert!(path("http://[::1]:80/").file_name().unwrap().to_str().unwrap().starts_with("-"));
+}

@@ -163,7 +163,7 @@ pub(super) struct Delivery {
     teller: Teller,
     dispatcher: Arc<Dispatcher>,
     writer: Writer,
-    /// The end of the stream has waited, the stop need not.
+    /// The end of the stream has waited, as long as it was let: the stop need not.
     flushed: AtomicBool,
 }
 
@@ -202,6 +202,7 @@ impl Delivery {
         if !self.events.wants(event) {
             return;
         }
+        self.flushed.store(false, Ordering::SeqCst);
         match gist_webhook::envelope(event, SystemTime::now(), line) {
             Ok(body) => {
                 if !self.writer.push(event, body) {

@@ -41,8 +41,8 @@ pub struct WebhookSink {
     settings: Mutex<Settings>,
     /// From READY to PAUSED and back.
     delivery: Mutex<Option<Arc<Delivery>>>,
-    /// The end of the stream waits no longer.
-    flushing: AtomicBool,
+    /// Between `unlock` and `unlock_stop` nothing waits.
+    unlocked: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,17 +58,9 @@ impl WebhookSink {
         let plan = lock(&self.settings).clone().plan()?;
         gst::info!(CAT, imp = self, "to {}, spool {}", plan.endpoint.target.host(), plan.spool.display());
         let delivery = Delivery::start(plan, &self.obj())?;
-        self.flushing.store(false, Ordering::SeqCst);
+        self.unlocked.store(false, Ordering::SeqCst);
         *lock(&self.delivery) = Some(Arc::new(delivery));
         Ok(())
-    }
-
-    /// Lets an end of the stream that waits go on.
-    fn unblock(&self) {
-        self.flushing.store(true, Ordering::SeqCst);
-        if let Some(delivery) = self.delivery() {
-            delivery.wake();
-        }
     }
 
     /// Counts what could not be read; the bus hears of the 1st, 2nd, 4th, 8th, …
@@ -212,13 +204,11 @@ impl ElementImpl for WebhookSink {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         // Not GstBaseSink's start and stop: those belong to NULL and READY, and READY must forget the stream.
-        match transition {
-            gst::StateChange::ReadyToPaused => self.open().map_err(|message| {
+        if transition == gst::StateChange::ReadyToPaused {
+            self.open().map_err(|message| {
                 self.post_error_message(message);
                 gst::StateChangeError
-            })?,
-            gst::StateChange::PausedToReady => self.unblock(),
-            _ => {}
+            })?;
         }
         let change = self.parent_change_state(transition);
         // Also when the parent could not go on: the threads end with the stream.
@@ -255,18 +245,27 @@ impl BaseSinkImpl for WebhookSink {
     }
 
     fn event(&self, event: gst::Event) -> bool {
-        match event.type_() {
-            gst::EventType::FlushStart => self.unblock(),
-            gst::EventType::FlushStop => self.flushing.store(false, Ordering::SeqCst),
-            gst::EventType::Eos => {
-                let timeout = lock(&self.settings).flush_timeout;
-                if let Some(delivery) = self.delivery() {
-                    delivery.flush(timeout, &self.flushing);
-                }
-            }
-            _ => {}
+        if event.type_() == gst::EventType::Eos
+            && let Some(delivery) = self.delivery()
+        {
+            let timeout = lock(&self.settings).flush_timeout;
+            delivery.flush(timeout, &self.unlocked);
         }
         self.parent_event(event)
+    }
+
+    /// A flush, a pause or a stop: an end of the stream that waits goes on.
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        self.unlocked.store(true, Ordering::SeqCst);
+        if let Some(delivery) = self.delivery() {
+            delivery.wake();
+        }
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.unlocked.store(false, Ordering::SeqCst);
+        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ fn when(spec: &ParamSpec) -> &'static str {
 #[test]
 fn the_contract_lists_the_properties_and_when_they_may_change() {
     super::init();
-    for name in ["gistsummarizer", "gisttranscriber", "gistchaptersink"] {
+    for name in ["gistsummarizer", "gisttranscriber", "gistchaptersink", "gistwebhooksink"] {
         let factory = gst::ElementFactory::find(name).expect("the element");
         let element = factory.create().build().expect("the element");
         let own = element.list_properties();

@@ -19,9 +19,11 @@ fn a_whole_stream_leaks_nothing() {
     let line = format!(
         "videotestsrc num-buffers=100 ! video/x-raw,width=320,height=240 ! gistsummarizer name=g backend=mock \
          ! fakesink sync=false  filesrc location={} ! subparse ! g.text_0 \
-         g.chapters ! application/x-json ! gistchaptersink location={}",
+         g.chapters ! application/x-json ! tee name=t  t. ! queue ! gistchaptersink location={} \
+         t. ! queue ! gistwebhooksink url=http://127.0.0.1:1 allow-private=127.0.0.1 spool-location={}",
         talk.display(),
         dir.path().join("out.jsonl").display(),
+        dir.path().join("spool").display(),
     );
     let output = Command::new("gst-launch-1.0")
         .args(line.split_whitespace())

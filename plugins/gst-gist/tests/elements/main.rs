@@ -6,11 +6,15 @@ mod chaptersink;
 mod contract;
 mod films;
 mod leaks;
+#[allow(dead_code, reason = "what is not used here the tests of gist-webhook use")]
+#[path = "../../../../crates/gist-webhook/tests/webhook/receiver.rs"]
+mod receiver;
 mod rtsp;
 mod scripts;
 mod summarizer;
 mod ten_minutes;
 mod transcriber;
+mod webhooksink;
 
 use std::sync::Once;
 

@@ -30,6 +30,7 @@ fn a_file_that_is_not_there_ends_a_script() {
         ("audio.sh", &["gone.mp3", "chapters.json"]),
         ("ndjson.sh", &["gone.mkv"]),
         ("several.sh", &["registry.bin", "gone.mkv"]),
+        ("webhook.sh", &["gone.mkv", "https://example.com/hook"]),
         ("mpegts-udp.sh", &["0", "gone.mkv"]),
     ] {
         let (code, said) = run(dir.path(), script, args);
@@ -41,9 +42,17 @@ fn a_file_that_is_not_there_ends_a_script() {
 #[test]
 fn a_script_without_arguments_shows_how_it_is_called() {
     let dir = tempfile::tempdir().unwrap();
-    for script in
-        ["audio.sh", "captions.sh", "file.sh", "hls.sh", "ndjson.sh", "record.sh", "rtsp.sh", "several.sh"]
-    {
+    for script in [
+        "audio.sh",
+        "captions.sh",
+        "file.sh",
+        "hls.sh",
+        "ndjson.sh",
+        "record.sh",
+        "rtsp.sh",
+        "several.sh",
+        "webhook.sh",
+    ] {
         let (code, said) = run(dir.path(), script, &[]);
         assert_eq!(code, Some(2), "{script}: {said}");
         assert!(said.contains(&format!("pipelines/{script} ")), "{script}: {said}");
