@@ -21,6 +21,7 @@ mod cli;
 mod eval;
 mod pull;
 mod run;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,12 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(cli.log_filter()).init();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(cli.log_filter());
+    if cli.json_log() {
+        log.json().flatten_event(true).init();
+    } else {
+        log.init();
+    }
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -107,7 +107,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// The format a file name stands for.
-fn by_name(path: &Path) -> Option<Format> {
+pub(crate) fn by_name(path: &Path) -> Option<Format> {
     Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" => Format::JsonLines,
         "vtt" => Format::WebVtt,

@@ -2,7 +2,7 @@
 
 mod ask;
 mod bench;
-mod chapters;
+pub(crate) mod chapters;
 mod describe;
 mod doctor;
 pub(crate) mod exit;
@@ -10,8 +10,9 @@ mod model;
 mod parity;
 mod plan;
 mod stream;
+mod watch;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::eval;
@@ -28,6 +29,17 @@ pub(crate) struct Cli {
     /// Says more on standard error; twice for details
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// An object a line
+    Json,
 }
 
 #[derive(Subcommand, Debug)]
@@ -38,16 +50,25 @@ enum Command {
     Describe(describe::DescribeArgs),
     Eval(eval::EvalArgs),
     Model(model::ModelArgs),
+    Config(watch::ConfigArgs),
     Parity(parity::ParityArgs),
     Plan(plan::PlanArgs),
+    Watch(watch::WatchArgs),
     /// Tells what is missing on this machine, and the command that mends it
     Doctor,
 }
 
 impl Cli {
+    /// Whether the log is one of JSON lines.
+    pub(crate) fn json_log(&self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
     /// How much the log says: `RUST_LOG` where it is set, else by the number of `-v`.
     pub(crate) fn log_filter(&self) -> EnvFilter {
-        let default = match self.verbose {
+        // Who watches for weeks wants to know what happens.
+        let watching = matches!(self.command, Command::Watch(_));
+        let default = match self.verbose + u8::from(watching) {
             0 => "error",
             1 => {
                 "warn,streamgist=info,gstgist=info,gist_core=info,gist_qwen=info,gist_whisper=info,gist_screen=info"
@@ -73,12 +94,14 @@ impl Cli {
             Command::Ask(args) => ask::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Chapters(args) => chapters::run(&args),
+            Command::Config(args) => watch::config(&args),
             Command::Describe(args) => describe::run(&args),
             Command::Doctor => doctor::run(),
             Command::Eval(args) => eval::run(&args),
             Command::Model(args) => model::run(&args),
             Command::Plan(args) => plan::run(&args),
             Command::Parity(args) => parity::run(&args),
+            Command::Watch(args) => watch::run(&args),
         }
     }
 }

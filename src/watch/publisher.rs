@@ -182,7 +182,8 @@ impl Publisher {
     }
 
     fn message(&self, event: EventType, data: &str) -> Option<Outgoing> {
-        let tells = |name: &str| self.tells.as_ref().is_none_or(|names| names.iter().any(|known| known == name));
+        let tells =
+            |name: &str| self.tells.as_ref().is_none_or(|names| names.iter().any(|known| known == name));
         self.shared.message(event, data, &tells)
     }
 
@@ -231,6 +232,11 @@ impl Publisher {
             tracing::warn!(stream = self.stream, "the store takes events again; all that waited is in it");
         }
         self.shared.metrics.waiting(&self.stream, self.journal.len(), self.lost);
+    }
+
+    /// Whether nothing waits for the store.
+    pub(super) fn is_settled(&self) -> bool {
+        self.begun && self.journal.is_empty() && self.observations.is_empty()
     }
 
     /// Said once, until it is over.

@@ -16,6 +16,7 @@ pub mod summarizer;
 pub mod transcriber;
 pub mod webhooksink;
 
+pub use chaptersink::{ChapterFile, Refused};
 pub use plugin::plugin_register_static;
 
 // The items the macro makes have no docs of their own.

@@ -102,7 +102,10 @@ fn check_stream(stream: &Stream, config: &Config, faults: &mut Faults<'_>) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if by_name(path).is_none() {
             let known = Format::ALL.map(|format| format.nick()).join(", ");
-            faults.add(output.span(), format!("its name tells no format of {known}: end it in .vtt, .jsonl, .md …"));
+            faults.add(
+                output.span(),
+                format!("its name tells no format of {known}: end it in .vtt, .jsonl, .md …"),
+            );
         } else if folder.is_some_and(|folder| !folder.is_dir()) {
             faults.add(output.span(), "there is no such folder");
         }

@@ -187,7 +187,8 @@ impl Stream {
 
     /// Whether its end is a failure: cameras have none.
     pub(crate) fn reconnects(&self, source: &str) -> bool {
-        let ends = !source.contains("://") || ["file://", "http://", "https://"].iter().any(|s| source.starts_with(s));
+        let ends = !source.contains("://")
+            || ["file://", "http://", "https://"].iter().any(|s| source.starts_with(s));
         self.reconnect.unwrap_or(!ends)
     }
 
@@ -237,9 +238,9 @@ impl Stream {
         fixed(self) != fixed(new)
     }
 
-    /// Whether an endpoint gets what happens here.
-    pub(crate) fn tells(&self, endpoint: &str) -> bool {
-        self.endpoints.as_ref().is_none_or(|names| names.iter().any(|name| name.get_ref() == endpoint))
+    /// Names of the endpoints that get what happens here; `None` for all.
+    pub(crate) fn told(&self) -> Option<Vec<String>> {
+        self.endpoints.as_ref().map(|names| names.iter().map(|name| name.get_ref().clone()).collect())
     }
 }
 

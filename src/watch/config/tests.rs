@@ -38,12 +38,16 @@ fn the_example_is_right_and_says_what_holds() {
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
     let told = faults(|text| text.replace("name = \"hall-1\"", "name = \"hall-1\"\nfsp = 3"));
-    assert!(told[0].starts_with(&format!("{}: unknown field `fsp`", line_of("name = \"hall-1\"") + 1)), "{told:?}");
+    assert!(
+        told[0].starts_with(&format!("{}: unknown field `fsp`", line_of("name = \"hall-1\"") + 1)),
+        "{told:?}"
+    );
 
-    let told = faults(|text| {
-        text.replace("#digest-interval = \"30m\"", "digest-interval = \"soon\"")
-    });
-    assert!(told[0].starts_with(&format!("{}: ", line_of("digest-interval"))) && told[0].contains("30m"), "{told:?}");
+    let told = faults(|text| text.replace("#digest-interval = \"30m\"", "digest-interval = \"soon\""));
+    assert!(
+        told[0].starts_with(&format!("{}: ", line_of("digest-interval"))) && told[0].contains("30m"),
+        "{told:?}"
+    );
 
     let told = faults(|text| {
         text.replace("https://example.com/hooks/streamgist", "http://user:secret@10.0.0.7/x")
@@ -58,7 +62,8 @@ fn what_is_wrong_is_told_with_its_line() {
 
 #[test]
 fn private_addresses_need_the_operators_word() {
-    let private = |text: &str| text.replace("https://example.com/hooks/streamgist", "http://192.168.1.5:5678/hook");
+    let private =
+        |text: &str| text.replace("https://example.com/hooks/streamgist", "http://192.168.1.5:5678/hook");
     assert!(faults(private)[0].contains("192.168.1.5"));
     let allowed = |text: &str| private(text).replace("#allow-networks", "allow-networks");
     assert_eq!(faults(allowed), Vec::<String>::new());

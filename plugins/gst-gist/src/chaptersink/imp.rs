@@ -26,7 +26,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::Format;
-use super::output::{Output, Refused};
+use super::output::{ChapterFile, Refused};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("gistchaptersink", gst::DebugColorFlags::empty(), Some("Chapters into a file"))
@@ -51,7 +51,7 @@ impl Default for Settings {
 /// From READY to PAUSED and back.
 #[derive(Debug, Default)]
 struct State {
-    output: Option<Output>,
+    output: Option<ChapterFile>,
     malformed: u64,
 }
 
@@ -81,7 +81,7 @@ impl ChapterSink {
             ));
         };
         let origin = (settings.offset != NO_OFFSET).then_some(settings.offset);
-        let output = Output::open(&location, settings.format.into(), origin).map_err(|error| {
+        let output = ChapterFile::open(&location, settings.format.into(), origin).map_err(|error| {
             gst::error_msg!(
                 gst::ResourceError::OpenWrite,
                 ("Could not open '{}' for writing: {error}.", location.display())
@@ -280,7 +280,7 @@ impl BaseSinkImpl for ChapterSink {
     fn event(&self, event: gst::Event) -> bool {
         // The file is whole before the bus hears of the end.
         if event.type_() == gst::EventType::Eos {
-            let finished = lock(&self.state).output.as_mut().map_or(Ok(()), Output::finish);
+            let finished = lock(&self.state).output.as_mut().map_or(Ok(()), ChapterFile::finish);
             if let Err(error) = finished {
                 self.write_failed(&error);
                 return false;

@@ -3,6 +3,8 @@
 mod imp;
 mod output;
 
+pub use output::{ChapterFile, Refused};
+
 use gist_core::export;
 use gst::glib;
 use gst::prelude::*;

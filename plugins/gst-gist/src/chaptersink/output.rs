@@ -1,4 +1,4 @@
-//! The file behind the sink.
+//! A file of chapters that is kept up to date: what stands behind the sink, and behind those of the application.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,10 +9,10 @@ use gist_core::export::{Format, Outline, render};
 
 use crate::events;
 
-/// An open output. Every method leaves a complete file behind: lines are appended whole, other formats replace the
+/// An open file. Every method leaves a complete file behind: lines are appended whole, other formats replace the
 /// file in one step, so a reader never sees half of one.
 #[derive(Debug)]
-pub(super) enum Output {
+pub enum ChapterFile {
     /// Events as they come.
     Lines(File),
     /// The outline as it stands.
@@ -26,12 +26,12 @@ pub(super) enum Output {
     },
 }
 
-impl Output {
+impl ChapterFile {
     /// Opens `location`. Times are positions in the source, or in a recording that began at running-time `origin`.
     ///
     /// # Errors
     /// When the file or its directory cannot be written; found out here, not at the first chapter an hour later.
-    pub(super) fn open(location: &Path, format: Format, origin: Option<u64>) -> io::Result<Self> {
+    pub fn open(location: &Path, format: Format, origin: Option<u64>) -> io::Result<Self> {
         if format == Format::JsonLines {
             return open_lines(location).map(Self::Lines);
         }
@@ -52,7 +52,7 @@ impl Output {
     ///
     /// # Errors
     /// [`Refused::Malformed`] leaves the output as it was.
-    pub(super) fn take(&mut self, line: &str) -> Result<(), Refused> {
+    pub fn take(&mut self, line: &str) -> Result<(), Refused> {
         let event = events::read(line).map_err(Refused::Malformed)?;
         match self {
             // As it came: fields this version does not know are kept.
@@ -71,7 +71,7 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub fn finish(&mut self) -> io::Result<()> {
         match self {
             // Pipes and terminals have nothing to synchronise.
             Self::Lines(file) if file.metadata()?.is_file() => file.sync_all(),
@@ -83,12 +83,23 @@ impl Output {
 
 /// Why an event was not taken.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub enum Refused {
     /// It is not an event of `gist-chapters-v1`.
     Malformed(String),
     /// It could not be written.
     Write(io::Error),
 }
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Malformed(why) => f.write_str(why),
+            Self::Write(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
 
 impl From<io::Error> for Refused {
     fn from(error: io::Error) -> Self {
