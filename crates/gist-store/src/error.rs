@@ -145,7 +145,7 @@ impl Error {
     pub(crate) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         let reason = source.to_string();
-        // Columns are of strict types and hold what was put there, and the queries fit the tables. What can't be read,
+        // Columns are of strict types and hold what was put there, and the queries fit the tables. What can't be read or found,
         // or makes SQLite call a query wrong, was damaged.
         let damaged = matches!(
             source,
@@ -153,6 +153,7 @@ impl Error {
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::QueryReturnedNoRows
                 | rusqlite::Error::SqlInputError { .. }
         ) || source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_ERROR);
         match source.sqlite_error_code() {

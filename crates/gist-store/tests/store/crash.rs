@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
+use gist_core::Observation;
+use gist_core::observation::Source;
+use gist_core::time::Span;
 use gist_store::{Filter, Published, Retention, Store};
 
 use super::*;
@@ -27,6 +30,13 @@ fn child_that_publishes() {
             store.record(&delivery, &attempt(at(sequence), 200), &Next::Delivered).expect("recorded");
             writeln!(said, "delivered {}", delivery.webhook_id).expect("said");
         }
+        let line = Observation {
+            source: Source::Speech,
+            span: Span::new(sequence, sequence + 1),
+            text: "word ".repeat(500),
+            turn: false,
+        };
+        store.observe("s", &[line], at(sequence)).expect("stored");
         if random(8) == 0 {
             let dropped = store.retain(&Retention { age: None, bytes: Some(1) }, at(sequence));
             assert!(dropped.stopped.is_none(), "{dropped:?}");
@@ -66,8 +76,10 @@ fn what_was_said_before_a_kill_is_in_the_store_after_it() {
         check(&place.path, last, &delivered, &mut bodies);
     }
     assert!(last.is_some_and(|last: u64| last > 60), "{last:?}");
-    // Opening it as the writer checks the whole file.
-    Store::open(&place.path).expect("intact");
+    drop(Store::open(&place.path).expect("intact"));
+    let file = rusqlite::Connection::open(&place.path).expect("opens");
+    let whole: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
+    assert_eq!(whole, "ok");
 }
 
 fn check(path: &Path, last: Option<u64>, delivered: &[String], bodies: &mut BTreeMap<String, Vec<u8>>) {
