@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::{Error, Fault, Step};
-use crate::schema::{self, Found};
+use crate::schema;
 
 /// How long a call waits for the short transactions of other processes.
 const BUSY: Duration = Duration::from_secs(10);
@@ -101,14 +101,10 @@ impl Store {
         }
         let connection = connect(&path, flags)?;
         let known = schema::STEPS.len();
-        match schema::find(&connection).map_err(|error| Error::of_sqlite(&path, error))? {
-            Found::Version(found) if found > known => Err(Error::Newer { path, found, known }),
-            Found::Version(found) if found == known => {
-                Ok(Self { path, connection: Mutex::new(connection), _lock: None })
-            }
-            Found::Version(_) => Err(Error::Older { path }),
-            Found::Empty => Err(Error::Missing { path }),
-            Found::Foreign => Err(Error::Foreign { path }),
+        match schema::version(&connection, &path, known).map_err(|fault| fault.at(&path))? {
+            0 => Err(Error::Missing { path }),
+            found if found < known => Err(Error::Older { path }),
+            _ => Ok(Self { path, connection: Mutex::new(connection), _lock: None }),
         }
     }
 
@@ -157,7 +153,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 
 /// Checks the file and brings it up to date.
 fn prepare(connection: &mut Connection, path: &Path) -> Step<()> {
-    if matches!(schema::find(connection)?, Found::Version(_)) {
+    // First of all, so that nothing is changed in what is not ours.
+    if schema::version(connection, path, schema::STEPS.len())? > 0 {
         let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if check != "ok" {
             return Err(Fault::Corrupt(check));

@@ -14,38 +14,24 @@ pub(crate) const STEPS: &[&str] = &[include_str!("schema/1.sql")];
 /// `application_id` of our files: "gist".
 pub(crate) const APPLICATION: i32 = 0x6769_7374;
 
-/// What a file says of itself.
-pub(crate) enum Found {
-    /// Nothing in it yet.
-    Empty,
-    /// A store of this version.
-    Version(usize),
-    /// Another program's database.
-    Foreign,
-}
-
-/// Looks without changing anything.
-pub(crate) fn find(connection: &Connection) -> rusqlite::Result<Found> {
+/// The version of a file, 0 when nothing is in it yet. Changes nothing.
+///
+/// # Errors
+/// [`Error::Foreign`] and [`Error::Newer`], besides what SQLite says.
+pub(crate) fn version(connection: &Connection, path: &Path, known: usize) -> Step<usize> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: usize = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    Ok(match (application, version, tables) {
-        (APPLICATION, version, _) => Found::Version(version),
-        (0, 0, 0) => Found::Empty,
-        _ => Found::Foreign,
-    })
+    match (application, found, tables) {
+        (APPLICATION, ..) if found > known => Err(Error::Newer { path: path.into(), found, known }.into()),
+        (APPLICATION, ..) | (0, 0, 0) => Ok(found),
+        _ => Err(Error::Foreign { path: path.into() }.into()),
+    }
 }
 
 /// Brings a file up to the version of `steps`, each step in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path, steps: &[&str]) -> Step<()> {
-    let from = match find(connection)? {
-        Found::Empty => 0,
-        Found::Version(version) => version,
-        Found::Foreign => return Err(Error::Foreign { path: path.into() }.into()),
-    };
-    if from > steps.len() {
-        return Err(Error::Newer { path: path.into(), found: from, known: steps.len() }.into());
-    }
+    let from = version(connection, path, steps.len())?;
     for (version, step) in (1..).zip(steps).skip(from) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
@@ -86,10 +72,7 @@ mod tests {
         let next = "ALTER TABLE sessions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'";
         let broken = "ALTER TABLE sessions DROP COLUMN colour; SELECT nonsense";
         let migrate_to = |connection: &mut Connection, steps: &[&str]| migrate(connection, &path, steps);
-        let version = |connection: &Connection| match find(connection).expect("read") {
-            Found::Version(version) => version,
-            _ => 0,
-        };
+        let version = |connection: &Connection| version(connection, &path, 9).expect("read");
         assert_eq!(version(&connection), 1);
         migrate_to(&mut connection, &[STEPS[0], next, broken]).expect_err("the third step fails");
         assert_eq!(version(&connection), 2, "and leaves what was before it");

@@ -44,6 +44,8 @@ fn the_database_of_another_program_is_left_alone() {
     let path = place.folder.path().join("other.db");
     let other = rusqlite::Connection::open(&path).expect("opens");
     other.execute_batch("CREATE TABLE recipes (name TEXT)").expect("made");
+    drop(other);
+    let bytes = fs::read(&path).expect("read");
     for result in [
         Store::open(&path).map(drop),
         Store::open_read(&path).map(drop),
@@ -51,6 +53,7 @@ fn the_database_of_another_program_is_left_alone() {
     ] {
         let error = result.expect_err("not ours");
         assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert!(fs::read(&path).expect("read") == bytes, "untouched");
     }
 }
 
