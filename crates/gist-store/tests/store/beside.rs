@@ -37,9 +37,9 @@ fn a_reader_sees_whole_events_while_they_are_written() {
     let store = begun(&place.path);
     let list = Store::open_read(&place.path).expect("opens");
     thread::scope(|scope| {
-        scope.spawn(|| (0..EVENTS).for_each(|sequence| publish(&store, sequence, at(0))));
+        let writer = scope.spawn(|| (0..EVENTS).for_each(|sequence| publish(&store, sequence, at(0))));
         let mut seen = 0;
-        while seen < EVENTS {
+        while seen < EVENTS && !writer.is_finished() {
             let events = list.events("s", 0, usize::MAX).expect("events").len() as u64;
             let messages =
                 list.deliveries(&Filter::default(), None, usize::MAX).expect("listed").len() as u64;
