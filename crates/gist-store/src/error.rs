@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_ERROR;
 
 /// Why the store can't be used, or did not take something. After any of these nothing of the call was stored.
 #[derive(Debug, thiserror::Error)]
@@ -144,20 +145,24 @@ impl Error {
     pub(crate) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         let reason = source.to_string();
-        match (source.sqlite_error_code(), &source) {
-            (Some(ErrorCode::DiskFull), _) => Self::Full { path },
-            (Some(ErrorCode::ReadOnly), _) => Self::ReadOnly { path },
-            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Self::Busy { path },
-            (Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen), _) => Self::Disk { path, reason },
-            (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _)
-            // Columns are of strict types and hold what was put there, so what can't be read was damaged.
-            | (
-                None,
-                rusqlite::Error::FromSqlConversionFailure(..)
+        // Columns are of strict types and hold what was put there, and the queries fit the tables. What can't be read or found,
+        // or makes SQLite call a query wrong, was damaged.
+        let damaged = matches!(
+            source,
+            rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::Utf8Error(..),
-            ) => Self::Corrupt { path, reason },
+                | rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::QueryReturnedNoRows
+                | rusqlite::Error::SqlInputError { .. }
+        ) || source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_ERROR);
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Self::Disk { path, reason },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { path, reason },
+            _ if damaged => Self::Corrupt { path, reason },
             _ => Self::Sqlite { path, source },
         }
     }

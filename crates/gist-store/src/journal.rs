@@ -109,3 +109,34 @@ impl Journal {
 fn size(entry: &Entry) -> usize {
     entry.json.len() + entry.outgoing.iter().map(|message| message.body.len()).sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Session;
+
+    #[test]
+    fn a_full_disk_is_said_once_and_then_all_is_published() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(folder.path().join("streamgist.db")).expect("opens"));
+        store.begin(&Session { id: "s".into(), ..Session::default() }).expect("begins");
+        let pages = |pages: u32| {
+            store
+                .outside(|connection| Ok(connection.pragma_update(None, "max_page_count", pages)?))
+                .expect("set");
+        };
+        pages(1); // no more than there are
+        let mut journal = Journal::new(store.clone());
+        let mut event = gist_core::ChapterEvent::new(gist_core::event::Kind::Opened, "s-0", 0, 0);
+        event.session = "s".into();
+        event.text = "long ".repeat(10_000);
+        let entry = Entry { json: event.to_json(), outgoing: Vec::new(), at: SystemTime::now() };
+        journal.push(entry).expect("room");
+        let reports = journal.flush();
+        assert!(matches!(&reports[..], [Report::Failing(Error::Full { .. })]), "{reports:?}");
+        assert!(journal.flush().is_empty() && journal.len() == 1);
+        pages(u32::MAX);
+        let reports = journal.flush();
+        assert!(matches!(&reports[..], [Report::Working, Report::Published(..)]), "{reports:?}");
+    }
+}

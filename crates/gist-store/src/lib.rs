@@ -35,7 +35,8 @@
 //!
 //! * [`open`]: the file: who may open it how, checks, setting a corrupt one aside
 //! * `schema`: its tables, and the steps from older ones
-//! * [`session`]: sessions, what was observed, gaps, and what a restart needs
+//! * [`session`]: sessions, what was observed, gaps
+//! * [`resume`]: what a restart needs
 //! * [`publish`]: events with their messages
 //! * [`journal`]: a queue before it, for when the disk is full
 //! * `outbox`: what is asked by who delivers
@@ -48,6 +49,7 @@ pub mod journal;
 pub mod open;
 mod outbox;
 pub mod publish;
+pub mod resume;
 pub mod retention;
 mod schema;
 pub mod session;
@@ -58,5 +60,6 @@ pub use error::Error;
 pub use journal::{Entry, Journal, Report};
 pub use open::Store;
 pub use publish::{Outgoing, Published};
+pub use resume::Resumed;
 pub use retention::{Dropped, Retention};
-pub use session::{Ended, Gap, Resumed, Session};
+pub use session::{Ended, Gap, Session};

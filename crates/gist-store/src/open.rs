@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::error::{Error, Step};
-use crate::schema::{self, Found};
+use crate::error::{Error, Fault, Step};
+use crate::schema;
 
 /// How long a call waits for the short transactions of other processes.
 const BUSY: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub struct Store {
     path: PathBuf,
     connection: Mutex<Connection>,
     /// Held by the writer. A file of its own, as closing any handle of the database would drop SQLite's locks.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Store {
@@ -79,7 +79,7 @@ impl Store {
         &self.path
     }
 
-    fn open_locked(path: PathBuf, lock: File) -> Result<Self, (Error, File)> {
+    fn open_locked(path: PathBuf, lock: Lock) -> Result<Self, (Error, Lock)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let opened = connect(&path, flags).and_then(|mut connection| {
             let prepared = prepare(&mut connection, &path).map_err(|fault| fault.at(&path));
@@ -101,14 +101,10 @@ impl Store {
         }
         let connection = connect(&path, flags)?;
         let known = schema::STEPS.len();
-        match schema::find(&connection).map_err(|error| Error::of_sqlite(&path, error))? {
-            Found::Version(found) if found > known => Err(Error::Newer { path, found, known }),
-            Found::Version(found) if found == known => {
-                Ok(Self { path, connection: Mutex::new(connection), _lock: None })
-            }
-            Found::Version(_) => Err(Error::Older { path }),
-            Found::Empty => Err(Error::Missing { path }),
-            Found::Foreign => Err(Error::Foreign { path }),
+        match schema::version(&connection, &path, known).map_err(|fault| fault.at(&path))? {
+            0 => Err(Error::Missing { path }),
+            found if found < known => Err(Error::Older { path }),
+            _ => Ok(Self { path, connection: Mutex::new(connection), _lock: None }),
         }
     }
 
@@ -134,7 +130,7 @@ impl Store {
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(|fault: crate::error::Fault| fault.at(&self.path))
+        run().map_err(|fault: Fault| fault.at(&self.path))
     }
 
     /// What can't be done in a transaction.
@@ -157,10 +153,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 
 /// Checks the file and brings it up to date.
 fn prepare(connection: &mut Connection, path: &Path) -> Step<()> {
-    if matches!(schema::find(connection)?, Found::Version(_)) {
+    // First of all, so that nothing is changed in what is not ours.
+    if schema::version(connection, path, schema::STEPS.len())? > 0 {
         let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if check != "ok" {
-            return Err(Error::Corrupt { path: path.into(), reason: check }.into());
+            return Err(Fault::Corrupt(check));
         }
     }
     // SQLite falls back to reading without a word.
@@ -172,10 +169,25 @@ fn prepare(connection: &mut Connection, path: &Path) -> Step<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // After a long read the log may be long; it need not stay so.
     connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
-    schema::migrate(connection, path, schema::STEPS)
+    schema::migrate(connection, path, schema::STEPS)?;
+    if schema::is_intact(connection, path, schema::STEPS)? {
+        return Ok(());
+    }
+    Err(Fault::Corrupt("its tables are not what they were made".into()))
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
+/// The right to be the writer.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a child process that is just being started.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock, Error> {
     let failed = |error: std::io::Error| Error::of_io(path, &error);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
@@ -183,7 +195,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     let file = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let file = file.map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.into() }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }

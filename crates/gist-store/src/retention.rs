@@ -181,10 +181,8 @@ impl Store {
                 Ok(left > 0)
             })?;
         }
-        // The file becomes shorter when the log is written into it. A reader may be in the way; the next time, then.
-        self.outside(
-            |connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?),
-        )
+        // The file becomes shorter when the log is written into it. Passive: it waits for no reader.
+        self.outside(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?))
     }
 }
 

@@ -40,7 +40,7 @@ CREATE TABLE observations (
   at INTEGER NOT NULL,
   text TEXT NOT NULL
 ) STRICT;
-CREATE INDEX observations_by_session ON observations (session, start_running_time, end_running_time);
+CREATE INDEX observations_by_session ON observations (session, start_running_time);
 CREATE INDEX observations_by_time ON observations (at);
 
 CREATE TABLE gaps (

@@ -1,0 +1,93 @@
+//! What a restart needs.
+
+use gist_core::ChapterEvent;
+use gist_core::time::Span;
+use rusqlite::Connection;
+
+use crate::error::{Error, Fault, Step};
+use crate::session::{read_session, rows, session_number};
+use crate::time::from_ms;
+use crate::{Gap, Session, Store};
+
+/// What a session needs to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resumed {
+    /// The session.
+    pub session: Session,
+    /// Number of its next event.
+    pub next_sequence: u64,
+    /// Index of its next chapter (`first-index`).
+    pub next_index: u64,
+    /// The last running-time that is known, in nanoseconds.
+    pub running_time: u64,
+    /// The closed chapters as they stand, in the order of their index.
+    pub closed: Vec<ChapterEvent>,
+    /// Opened after the last that was closed, and never closed. Usually one, two when the text of the one before was
+    /// still being written.
+    pub open: Vec<ChapterEvent>,
+    /// Its gaps, in the order in which they were recorded.
+    pub gaps: Vec<Gap>,
+}
+
+impl Store {
+    /// Lets a session run again, and says where it was.
+    ///
+    /// # Errors
+    /// [`Error::NoSession`], or what the disk says.
+    pub fn resume(&self, session: &str) -> Result<Resumed, Error> {
+        self.write(|transaction| {
+            let number = session_number(transaction, session)?;
+            transaction
+                .execute("UPDATE sessions SET ended = NULL, note = NULL WHERE number = ?1", [number])?;
+            resumed(transaction, number)
+        })
+    }
+}
+
+/// Everything of a session that its next run goes on from.
+fn resumed(connection: &Connection, number: i64) -> Step<Resumed> {
+    let session = connection.query_row("SELECT * FROM sessions WHERE number = ?1", [number], read_session)?;
+    let (next_sequence, next_index, emitted) = connection.query_row(
+        "SELECT ifnull(max(sequence) + 1, 0), ifnull(max(chapter_index) FILTER (WHERE type <> 'digest') + 1, 0),
+            ifnull(max(emitted_at), 0) FROM events WHERE session = ?1",
+        [number],
+        |row| Ok((row.get(0)?, row.get::<_, u64>(1)?, row.get::<_, u64>(2)?)),
+    )?;
+    // Not the ends of observations: a caption may claim any.
+    let seen: u64 = connection.query_row(
+        "SELECT max(ifnull((SELECT max(start_running_time) FROM observations WHERE session = ?1), 0),
+            ifnull((SELECT max(to_running_time) FROM gaps WHERE session = ?1), 0))",
+        [number],
+        |row| row.get(0),
+    )?;
+    // Of each group SQLite takes the other columns from the row that has the maximum.
+    let closed = "SELECT json, max(sequence) FROM events WHERE session = ?1 AND type IN ('closed', 'revised')
+        GROUP BY id ORDER BY chapter_index, sequence";
+    // Chapters close in the order of their index, so what is open below a closed one was given up.
+    let open = "SELECT json, max(sequence) FROM events WHERE session = ?1 AND type IN ('opened', 'updated')
+        AND chapter_index > ifnull((SELECT max(chapter_index) FROM events
+            WHERE session = ?1 AND type IN ('closed', 'revised')), -1)
+        GROUP BY id ORDER BY chapter_index, sequence";
+    let gaps =
+        "SELECT from_running_time, to_running_time, at, reason FROM gaps WHERE session = ?1 ORDER BY number";
+    Ok(Resumed {
+        next_sequence,
+        next_index: next_index.max(session.first_index),
+        running_time: seen.max(emitted),
+        closed: parsed(rows(connection, closed, [number], |row| row.get(0))?)?,
+        open: parsed(rows(connection, open, [number], |row| row.get(0))?)?,
+        gaps: rows(connection, gaps, [number], |row| {
+            let span = Span::new(row.get(0)?, row.get(1)?);
+            Ok(Gap { span, at: from_ms(row.get(2)?), reason: row.get(3)? })
+        })?,
+        session,
+    })
+}
+
+fn parsed(events: Vec<String>) -> Step<Vec<ChapterEvent>> {
+    let parse = |json: String| {
+        serde_json::from_str(&json)
+            .map_err(|error| Fault::Corrupt(format!("an event can't be read: {error}")))
+    };
+    events.into_iter().map(parse).collect()
+}
