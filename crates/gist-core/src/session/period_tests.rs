@@ -66,6 +66,19 @@ fn a_period_in_which_nothing_happened_says_so_and_asks_nobody() {
 }
 
 #[test]
+fn a_chapter_that_ends_between_a_period_and_its_digest_was_going_on() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "one");
+    s.split_now(70 * SECOND, Some("The first part".into()));
+    say(&mut s, 71, 75, "two");
+    s.advance(90 * SECOND);
+    s.advance(150 * SECOND);
+    let told = digests(&mut s);
+    assert_eq!(told[0].text, "**0:00–1:00**\n\n- [0:00] … (still going on)\n");
+    assert!(told[1].text.contains("- [0:00] The first part\n- [1:10] … (still going on)"), "{}", told[1].text);
+}
+
+#[test]
 fn a_break_is_in_the_digest_and_in_the_chapter() {
     let mut s = every_minute(DigestStyle::Brief);
     say(&mut s, 0, 5, "before");

@@ -224,6 +224,11 @@ impl Writer {
             while self.ended.front().is_some_and(|chapter| chapter.end_running_time <= Some(end)) {
                 of.chapters.extend(self.ended.pop_front());
             }
+            // One that has ended since the period did.
+            if let Some(chapter) = self.ended.front().filter(|chapter| chapter.running_time < end) {
+                let start = chapter.stream_time.unwrap_or(chapter.running_time);
+                of.open.get_or_insert((Span::new(start, of.span.end), 0..0));
+            }
         }
         if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
             return self.give_up(job, String::new(), String::new(), context);
