@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gist_store::Error as StoreError;
+
 use crate::pull::PullError;
 
 /// Classes of failure. Each has an exit code of its own, so that a script can tell them apart.
@@ -67,6 +69,16 @@ impl Class {
             || error.is::<gist_core::model::ModelError>()
         {
             return Some(Self::Model);
+        }
+        if let Some(error) = error.downcast_ref::<StoreError>() {
+            return Some(match error {
+                StoreError::Missing { .. }
+                | StoreError::Foreign { .. }
+                | StoreError::Older { .. }
+                | StoreError::Newer { .. }
+                | StoreError::NoSession(_) => Self::Input,
+                _ => Self::Output,
+            });
         }
         match error.downcast_ref::<PullError>()? {
             PullError::Nowhere { .. } | PullError::Hub { .. } => Some(Self::Model),

@@ -9,8 +9,12 @@ pub(crate) mod exit;
 mod model;
 mod parity;
 mod plan;
+mod sessions;
+mod store;
 mod stream;
+mod table;
 mod watch;
+mod webhooks;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -53,7 +57,9 @@ enum Command {
     Config(watch::ConfigArgs),
     Parity(parity::ParityArgs),
     Plan(plan::PlanArgs),
+    Sessions(sessions::SessionsArgs),
     Watch(watch::WatchArgs),
+    Webhooks(webhooks::WebhooksArgs),
     /// Tells what is missing on this machine, and the command that mends it
     Doctor,
 }
@@ -101,7 +107,9 @@ impl Cli {
             Command::Model(args) => model::run(&args),
             Command::Plan(args) => plan::run(&args),
             Command::Parity(args) => parity::run(&args),
+            Command::Sessions(args) => sessions::run(&args),
             Command::Watch(args) => watch::run(&args),
+            Command::Webhooks(args) => webhooks::run(&args),
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) mod input;
 pub(crate) mod media;
 pub(crate) mod pipeline;
 mod profile;
-mod screen;
+pub(crate) mod screen;
 
 use std::path::PathBuf;
 use std::sync::Arc;

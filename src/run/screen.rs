@@ -23,8 +23,7 @@ impl Screen {
     pub(super) fn new(show: Show) -> Self {
         let bar = ProgressBar::no_length();
         bar.enable_steady_tick(Duration::from_millis(250));
-        let bold = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let screen = Self { bar, show, chapters: 0, bold };
+        let screen = Self { bar, show, chapters: 0, bold: bold() };
         screen.style("{spinner} {msg}");
         screen
     }
@@ -91,8 +90,7 @@ impl Screen {
     /// A digest.
     pub(super) fn digest(&self, event: &ChapterEvent) {
         if self.show == Show::Chapters && !event.text.is_empty() {
-            let text: Vec<String> = event.text.lines().map(one_line).collect();
-            self.print(&format!("{}\n\n", text.join("\n").trim()));
+            self.print(&digest(event));
         }
     }
 
@@ -120,8 +118,19 @@ impl Screen {
     }
 }
 
+/// What makes text bold where it is shown.
+pub(crate) fn bold() -> (&'static str, &'static str) {
+    if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") }
+}
+
+/// A digest as text, without what could control a terminal.
+pub(crate) fn digest(event: &ChapterEvent) -> String {
+    let text: Vec<String> = event.text.lines().map(one_line).collect();
+    format!("{}\n\n", text.join("\n").trim())
+}
+
 /// A chapter as text. What the model wrote is untrusted: no control characters reach the terminal.
-fn chapter(event: &ChapterEvent, (on, off): (&str, &str)) -> String {
+pub(crate) fn chapter(event: &ChapterEvent, (on, off): (&str, &str)) -> String {
     let start = event.stream_time.unwrap_or(event.running_time);
     let end = event.end.map_or(start, nanoseconds);
     let title = match one_line(&event.title) {

@@ -18,7 +18,7 @@ pub(crate) mod config;
 mod http;
 mod metrics;
 mod publisher;
-mod session;
+pub(crate) mod session;
 mod stream;
 
 use std::path::Path;
@@ -46,6 +46,8 @@ use stream::{Order, Watch};
 const TICK: Duration = Duration::from_millis(200);
 /// How often what is too old is removed.
 const RETAIN: Duration = Duration::from_secs(600);
+/// How often it is looked whether another process has changed the store: a replay is sent soon after.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often systemd hears of us.
 const PING: Duration = Duration::from_secs(5);
 /// How long the last messages may take at the end; the others wait for the next start.
@@ -142,6 +144,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
         bytes: checked.config.retention.size.map(|size| size.0),
     };
     let (mut retained, mut pinged) = (None::<Instant>, Instant::now());
+    let (mut looked, mut version) = (Instant::now(), None);
     while running.iter().any(|stream| !stream.thread.is_finished()) {
         thread::sleep(TICK);
         for signal in signals.pending() {
@@ -153,6 +156,14 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
         if retained.is_none_or(|at| at.elapsed() > RETAIN) {
             retained = Some(Instant::now());
             tell_dropped(&shared.store.retain(&retention, SystemTime::now()));
+        }
+        if looked.elapsed() > LOOK {
+            looked = Instant::now();
+            if let Ok(found) = shared.store.data_version()
+                && version.replace(found) != Some(found)
+            {
+                shared.dispatcher.notify();
+            }
         }
         if pinged.elapsed() > PING {
             pinged = Instant::now();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use gist_core::Record;
+use gist_core::{Observation, Record};
 use gist_store::{Ended, Error, Session, Store};
 use tempfile::NamedTempFile;
 
@@ -12,7 +12,7 @@ use crate::run::input::redact;
 /// How a session ended that goes on when the program is started again.
 pub(super) const STOPPED: &str = "stopped";
 /// Rows that are read at once: more than any session has.
-const ALL: usize = i32::MAX as usize;
+pub(crate) const ALL: usize = i32::MAX as usize;
 
 /// A session to go on with, or a new one.
 pub(super) struct Chosen {
@@ -64,8 +64,7 @@ pub(super) fn go_on(store: &Store, session: Session, running_time: u64) -> Resul
     let events = store.events(&session.id, 0, ALL)?;
     let observations = store.observations(&session.id, 0, ALL)?;
     let mut record = tempfile::Builder::new().prefix("streamgist-").suffix(".jsonl").tempfile();
-    let lines = events.iter().cloned().chain(observations.iter().map(Record::line));
-    let text: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
+    let text = record_of(&events, &observations);
     if let Ok(file) = &mut record {
         file.write_all(text.as_bytes())
             .map_err(|error| Error::Disk { path: file.path().to_owned(), reason: error.to_string() })?;
@@ -73,6 +72,12 @@ pub(super) fn go_on(store: &Store, session: Session, running_time: u64) -> Resul
     let record =
         record.map_err(|error| Error::Disk { path: std::env::temp_dir(), reason: error.to_string() })?;
     Ok(Chosen { session, past: Some(Past { record, events, running_time }) })
+}
+
+/// What `resume-from` takes.
+pub(crate) fn record_of(events: &[String], observations: &[Observation]) -> String {
+    let lines = events.iter().cloned().chain(observations.iter().map(Record::line));
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 /// A session that begins now.

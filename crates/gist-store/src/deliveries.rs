@@ -171,6 +171,17 @@ impl Store {
         })
     }
 
+    /// Ids of messages that begin with `prefix`, upper or lower case: the first `limit`.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn message_ids(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Error> {
+        let select =
+            "SELECT webhook_id FROM messages WHERE lower(substr(webhook_id, 1, length(?1))) = lower(?1)
+            ORDER BY webhook_id LIMIT ?2";
+        self.read(|transaction| rows(transaction, select, params![prefix, integer(limit)], |row| row.get(0)))
+    }
+
     /// The log of a delivery, oldest attempt first.
     ///
     /// # Errors

@@ -79,6 +79,14 @@ impl Store {
         &self.path
     }
 
+    /// A number that is another one after another process has changed the store, by [`Store::open_beside`]. Cheap.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn data_version(&self) -> Result<i64, Error> {
+        self.outside(|connection| Ok(connection.pragma_query_value(None, "data_version", |row| row.get(0))?))
+    }
+
     fn open_locked(path: PathBuf, lock: Lock) -> Result<Self, (Error, Lock)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let opened = connect(&path, flags).and_then(|mut connection| {

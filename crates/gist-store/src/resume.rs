@@ -1,12 +1,10 @@
 //! What a restart needs.
 
 use gist_core::ChapterEvent;
-use gist_core::time::Span;
 use rusqlite::Connection;
 
 use crate::error::{Error, Fault, Step};
-use crate::session::{read_session, rows, session_number};
-use crate::time::from_ms;
+use crate::session::{gaps_of, read_session, rows, session_number};
 use crate::{Gap, Session, Store};
 
 /// What a session needs to go on.
@@ -68,18 +66,13 @@ fn resumed(connection: &Connection, number: i64) -> Step<Resumed> {
         AND chapter_index > ifnull((SELECT max(chapter_index) FROM events
             WHERE session = ?1 AND type IN ('closed', 'revised')), -1)
         GROUP BY id ORDER BY chapter_index, sequence";
-    let gaps =
-        "SELECT from_running_time, to_running_time, at, reason FROM gaps WHERE session = ?1 ORDER BY number";
     Ok(Resumed {
         next_sequence,
         next_index: next_index.max(session.first_index),
         running_time: seen.max(emitted),
         closed: parsed(rows(connection, closed, [number], |row| row.get(0))?)?,
         open: parsed(rows(connection, open, [number], |row| row.get(0))?)?,
-        gaps: rows(connection, gaps, [number], |row| {
-            let span = Span::new(row.get(0)?, row.get(1)?);
-            Ok(Gap { span, at: from_ms(row.get(2)?), reason: row.get(3)? })
-        })?,
+        gaps: gaps_of(connection, number)?,
         session,
     })
 }

@@ -122,6 +122,31 @@ impl Store {
         })
     }
 
+    /// Ids of sessions that begin with `prefix`, upper or lower case: the first `limit`.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn session_ids(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Error> {
+        self.read(|transaction| {
+            let select = "SELECT id FROM sessions WHERE lower(substr(id, 1, length(?1))) = lower(?1)
+                ORDER BY id LIMIT ?2";
+            rows(transaction, select, params![prefix, integer(limit)], |row| row.get(0))
+        })
+    }
+
+    /// How many chapters of a session are closed.
+    ///
+    /// # Errors
+    /// [`Error::NoSession`], or what the disk says.
+    pub fn closed_chapters(&self, session: &str) -> Result<u64, Error> {
+        self.read(|transaction| {
+            let number = session_number(transaction, session)?;
+            let select =
+                "SELECT count(DISTINCT id) FROM events WHERE session = ?1 AND type IN ('closed', 'revised')";
+            Ok(transaction.query_row(select, [number], |row| row.get(0))?)
+        })
+    }
+
     /// Sessions, of one stream or of all, newest first.
     ///
     /// # Errors
@@ -196,6 +221,14 @@ impl Store {
         })
     }
 
+    /// The gaps of a session, in the order in which they were recorded.
+    ///
+    /// # Errors
+    /// [`Error::NoSession`], or what the disk says.
+    pub fn gaps(&self, session: &str) -> Result<Vec<Gap>, Error> {
+        self.read(|transaction| gaps_of(transaction, session_number(transaction, session)?))
+    }
+
     /// Records a time in which nothing came.
     ///
     /// # Errors
@@ -225,6 +258,15 @@ pub(crate) fn read_session(row: &Row<'_>) -> rusqlite::Result<Session> {
         first_index: row.get("first_index")?,
         started: from_ms(row.get("started")?),
         ended: ended.map(|at| Ended { at: from_ms(at), note: note.unwrap_or_default() }),
+    })
+}
+
+pub(crate) fn gaps_of(connection: &Connection, session: i64) -> Step<Vec<Gap>> {
+    let select =
+        "SELECT from_running_time, to_running_time, at, reason FROM gaps WHERE session = ?1 ORDER BY number";
+    rows(connection, select, [session], |row| {
+        let span = Span::new(row.get(0)?, row.get(1)?);
+        Ok(Gap { span, at: from_ms(row.get(2)?), reason: row.get(3)? })
     })
 }
 

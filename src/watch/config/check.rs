@@ -24,6 +24,12 @@ struct Faults<'a> {
 }
 
 impl Faults<'_> {
+    /// What is wrong as `LINE: what`, in the order of the lines.
+    fn told(mut self) -> Vec<String> {
+        self.found.sort();
+        self.found.into_iter().map(|(line, why)| format!("{line}: {why}")).collect()
+    }
+
     fn add(&mut self, span: Range<usize>, why: impl ToString) {
         self.found.push((line(self.text, span.start), why.to_string()));
     }
@@ -39,13 +45,6 @@ pub(super) fn check(text: &str, config: Config) -> Result<Checked, Vec<String>> 
     if metrics.is_err() {
         faults.add(config.metrics.span(), "metrics is no address: write 127.0.0.1:9464");
     }
-    let mut allowed = Vec::new();
-    for network in &config.allow_networks {
-        match networks(network.get_ref()) {
-            Ok(networks) => allowed.extend(networks),
-            Err(error) => faults.add(network.span(), error),
-        }
-    }
     if config.streams.is_empty() {
         faults.add(0..0, "there is nothing to watch: add a [[stream]]");
     }
@@ -56,19 +55,41 @@ pub(super) fn check(text: &str, config: Config) -> Result<Checked, Vec<String>> 
             faults.add(stream.name.span(), "another stream has this name");
         }
     }
+    let receivers = check_receivers(&config, &mut faults);
+    match (metrics, faults.found.is_empty()) {
+        (Ok(metrics), true) => Ok(Checked { config, metrics, receivers }),
+        _ => Err(faults.told()),
+    }
+}
+
+/// Checks what belongs to the receivers alone.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn receivers(text: &str, config: &Config) -> Result<Vec<Receiver>, Vec<String>> {
+    let mut faults = Faults { text, found: Vec::new() };
+    let receivers = check_receivers(config, &mut faults);
+    if faults.found.is_empty() { Ok(receivers) } else { Err(faults.told()) }
+}
+
+fn check_receivers(config: &Config, faults: &mut Faults<'_>) -> Vec<Receiver> {
+    let mut allowed = Vec::new();
+    for network in &config.allow_networks {
+        match networks(network.get_ref()) {
+            Ok(networks) => allowed.extend(networks),
+            Err(error) => faults.add(network.span(), error),
+        }
+    }
+    let guard = Guard::new(allowed);
     let mut names = HashSet::new();
     let mut receivers = Vec::new();
     for table in &config.endpoints {
-        receivers.extend(receiver(table, &Guard::new(allowed.clone()), &mut faults));
+        receivers.extend(receiver(table, &guard, faults));
         if !names.insert(table.name.get_ref()) {
             faults.add(table.name.span(), "another endpoint has this name");
         }
     }
-    faults.found.sort();
-    match (metrics, faults.found.is_empty()) {
-        (Ok(metrics), true) => Ok(Checked { config, metrics, receivers }),
-        _ => Err(faults.found.into_iter().map(|(line, why)| format!("{line}: {why}")).collect()),
-    }
+    receivers
 }
 
 fn check_stream(stream: &Stream, config: &Config, faults: &mut Faults<'_>) {

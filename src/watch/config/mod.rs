@@ -153,23 +153,47 @@ impl Checked {
     /// # Errors
     /// [`Class::Usage`]: everything that is wrong, each with its line.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Class::Usage.failure(format!("can't read {}: {e}", path.display())))?;
-        Self::parse(&text).map_err(|faults| {
-            let name = path.display();
-            let lines: Vec<_> = faults.iter().map(|fault| format!("{name}:{fault}")).collect();
-            Class::Usage.failure(format!("the configuration is not right\n{}", lines.join("\n")))
-        })
+        read(path, Self::parse)
     }
 
     /// The same of a text; each fault is `LINE: what`.
     fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let config: Config = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| check::line(text, span.start));
-            vec![format!("{line}: {}", error.message().replace('\n', "; "))]
-        })?;
-        check::check(text, config)
+        check::check(text, parse(text)?)
     }
+}
+
+/// Where the store of a configuration lies. Nothing else in it is looked at: who asks what happened needs no models
+/// and no secrets.
+///
+/// # Errors
+/// As [`Checked::read`].
+pub(crate) fn store(path: &Path) -> anyhow::Result<PathBuf> {
+    read(path, |text| Ok(parse(text)?.store))
+}
+
+/// The receivers of a configuration; its streams are not looked at.
+///
+/// # Errors
+/// As [`Checked::read`].
+pub(crate) fn receivers(path: &Path) -> anyhow::Result<Vec<Receiver>> {
+    read(path, |text| check::receivers(text, &parse(text)?))
+}
+
+fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<String>>) -> anyhow::Result<T> {
+    let name = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Class::Usage.failure(format!("can't read {name}: {e}")))?;
+    parse(&text).map_err(|faults| {
+        let lines: Vec<_> = faults.iter().map(|fault| format!("{name}:{fault}")).collect();
+        Class::Usage.failure(format!("the configuration is not right\n{}", lines.join("\n")))
+    })
+}
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| check::line(text, span.start));
+        vec![format!("{line}: {}", error.message().replace('\n', "; "))]
+    })
 }
 
 impl Stream {
