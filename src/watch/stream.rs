@@ -55,8 +55,6 @@ pub(super) struct Watch {
     /// Counts ticks: who does not count hangs.
     pub(super) beat: Arc<AtomicU64>,
     pub(super) publisher: Option<Publisher>,
-    /// What to go on with after the pipeline broke down: the session and its running-time.
-    pub(super) broken: Option<(gist_store::Session, u64)>,
 }
 
 /// A source that comes and goes.
@@ -164,23 +162,27 @@ impl Watch {
         if self.publisher.is_none() {
             self.publisher = Some(self.publisher(&chosen)?);
         }
-        let (session, end) = (chosen.session.clone(), self.drive(&pipeline, line, &job));
-        let reached = pipeline.stats().get::<u64>("position").unwrap_or(0);
+        let end = self.drive(&pipeline, line, &job);
         let _ = pipeline.element().set_state(gst::State::Null);
         self.shared.metrics.up(self.name(), false);
-        self.broken = Some((session, reached));
-        end
+        match end {
+            // From its beginning it would be told of twice.
+            Ok(End::Broken(why)) if !reconnects => {
+                self.alert(&why);
+                Ok(self.over(&format!("broken off: {why}")))
+            }
+            end => end,
+        }
     }
 
     /// The session of this pipeline.
     fn choose(&mut self, source: &str, reconnects: bool) -> anyhow::Result<Chosen> {
         let store = &self.shared.store;
-        if let Some((session, reached)) = &self.broken {
-            if let Some(publisher) = &mut self.publisher {
-                publisher.flush();
-                anyhow::ensure!(publisher.is_settled(), "what was written is not stored yet");
-            }
-            return Ok(session::go_on(store, session.clone(), *reached)?);
+        if let Some(publisher) = &mut self.publisher {
+            // The pipeline broke down.
+            publisher.flush();
+            anyhow::ensure!(publisher.is_settled(), "what was written is not stored yet");
+            return Ok(session::go_on(store, store.resume(publisher.session())?)?);
         }
         let model = self.config.model.as_ref().map_or("", |model| model.get_ref());
         let language = self.config.language.as_deref().unwrap_or("auto");
