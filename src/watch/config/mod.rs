@@ -58,6 +58,9 @@ pub(crate) struct Stream {
     pub(crate) language: Option<String>,
     pub(crate) prompt: Option<String>,
     pub(crate) granularity: Option<Granularity>,
+    pub(crate) min_chapter_duration: Option<Duration>,
+    pub(crate) max_chapter_duration: Option<Duration>,
+    pub(crate) look_ahead: Option<Duration>,
     pub(crate) digest_interval: Option<Duration>,
     pub(crate) digest_style: Option<DigestStyle>,
     pub(crate) context_length: Option<u32>,
@@ -231,10 +234,14 @@ impl Stream {
     /// All properties of `gistsummarizer` that the file sets.
     pub(crate) fn summarizer(&self) -> Vec<(&'static str, String)> {
         let number = |value: Option<u32>| value.map(|n| n.to_string());
+        let time = |value: Option<Duration>| value.map(|time| time.nanoseconds().to_string());
         let mut all = self.texts();
         let others = [
             ("backend", self.backend.clone()),
             ("model", self.model.as_ref().map(|model| model.get_ref().clone())),
+            ("min-chapter-duration", time(self.min_chapter_duration)),
+            ("max-chapter-duration", time(self.max_chapter_duration)),
+            ("look-ahead", time(self.look_ahead)),
             ("context-length", number(self.context_length)),
             ("memory-length", number(self.memory_length)),
             ("stream-name", Some(self.name.get_ref().clone())),
