@@ -32,7 +32,7 @@ use gist_store::{Dropped, Retention, Store};
 use gist_webhook::{Attempt, Delivery, Dispatcher, EventType, Next, Observer, OutboxError};
 use sd_notify::NotifyState;
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Class;
@@ -111,6 +111,8 @@ struct Running {
 /// One sentence with its class.
 pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     let checked = Checked::read(path)?;
+    // A limit of file sizes is a full disk like any other, which is waited out; left alone the signal ends the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     start_gstreamer()?;
     let (store, aside) = Store::open_or_set_aside(&checked.config.store)
         .map_err(|error| Class::Output.failure(error.to_string()))?;

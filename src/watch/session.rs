@@ -1,6 +1,9 @@
 //! Which session a stream goes on with, and what of it the element is given.
 
-use std::io::Write;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use gist_core::{Observation, Record};
@@ -81,6 +84,32 @@ pub(super) fn go_on(store: &Store, resumed: Resumed) -> Result<Chosen, Error> {
 pub(crate) fn record_of(events: &[String], observations: &[Observation]) -> String {
     let lines = events.iter().cloned().chain(observations.iter().map(Record::line));
     lines.flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
+/// The events that a file of lines has not got yet: the program may have ended between an event's way into the store and
+/// that into the file, or on the latter. What is there of a line that was cut off is taken away.
+///
+/// # Errors
+/// When the file can't be read or cut.
+pub(super) fn missing<'a>(path: &Path, events: &'a [String]) -> std::io::Result<Vec<&'a String>> {
+    let mut file = match File::options().read(true).write(true).open(path) {
+        Ok(file) if !events.is_empty() && file.metadata()?.is_file() => file,
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(events.iter().collect()),
+    };
+    let mut missing: HashSet<&[u8]> = events.iter().map(|event| event.as_bytes()).collect();
+    let (mut whole, mut line) = (0, Vec::new());
+    let mut lines = BufReader::new(&mut file);
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        let Some(event) = line.strip_suffix(b"\n") else { break };
+        missing.remove(event);
+        whole += line.len() as u64;
+        line.clear();
+    }
+    if !line.is_empty() && events.iter().any(|event| event.as_bytes().starts_with(&line)) {
+        file.set_len(whole)?;
+    }
+    Ok(events.iter().filter(|event| missing.contains(event.as_bytes())).collect())
 }
 
 /// A session that begins now.

@@ -195,12 +195,16 @@ impl Watch {
         for path in self.config.outputs.iter().map(toml::Spanned::get_ref) {
             let name = path.display().to_string();
             let format = by_name(path).unwrap_or(Format::JsonLines);
-            let mut file = ChapterFile::open(path, format, None)
-                .map_err(|error| anyhow::anyhow!("can't write {name}: {error}"))?;
-            // Lines are appended: those of before are in it. Other files are written whole.
-            let past = chosen.past.iter().filter(|_| format != Format::JsonLines);
-            for event in past.flat_map(|past| &past.events) {
-                file.take(event).map_err(|error| anyhow::anyhow!("can't write {name}: {error}"))?;
+            let failed = |error: &dyn std::fmt::Display| anyhow::anyhow!("can't write {name}: {error}");
+            let past = chosen.past.as_ref().map_or(&[][..], |past| &past.events);
+            let missing = match format {
+                Format::JsonLines => session::missing(path, past).map_err(|error| failed(&error))?,
+                // Written whole.
+                _ => past.iter().collect(),
+            };
+            let mut file = ChapterFile::open(path, format, None).map_err(|error| failed(&error))?;
+            for event in missing {
+                file.take(event).map_err(|error| failed(&error))?;
             }
             files.push((name, file));
         }

@@ -1,10 +1,15 @@
 //! A camera that restarts, pauses, and forgets the time.
 
+use std::time::Duration;
+
 use crate::camera::{Camera, PASSWORD, film};
 use crate::process::Ended;
 use crate::receiver::Receiver;
 use crate::stored::Stored;
 use crate::{Desk, told};
+
+/// Longer than a break of the picture must be to be one (`gap-threshold`).
+const BREAK: Duration = Duration::from_secs(5);
 
 /// What must hold after all of them.
 fn holds(desk: &Desk, receiver: &Receiver, ended: &Ended) -> Stored {
@@ -31,14 +36,10 @@ fn holds(desk: &Desk, receiver: &Receiver, ended: &Ended) -> Stored {
 /// The break is told of in the text of a digest and counted in a chapter.
 fn tells_of_the_break(stored: &Stored) {
     let gap = stored.gaps.first().expect("a gap is recorded");
-    assert!(gap.span.duration() > 2_000_000_000, "{gap:?}");
-    let clock = |ns: u64| format!("{}:{:02}", ns / 60_000_000_000, ns / 1_000_000_000 % 60);
+    assert!(gap.span.duration() > 5_000_000_000, "{gap:?}");
     let digests: Vec<_> = stored.events().filter(|event| event["type"] == "digest").collect();
-    let told = digests.iter().any(|digest| {
-        let text = digest["text"].as_str().unwrap_or_default();
-        text.lines().any(|line| line.contains("no input") || line.contains("Nothing came"))
-    });
-    assert!(told, "the gap from {} on is in no digest: {digests:#?}", clock(gap.span.start));
+    let texts: Vec<_> = digests.iter().filter_map(|digest| digest["text"].as_str()).collect();
+    assert!(texts.iter().any(|text| text.contains("No signal")), "{gap:?} is in no digest: {texts:#?}");
     let counted: u64 = stored.events().filter_map(|event| event["coverage"]["gap-ns"].as_u64()).sum();
     assert!(counted > 1_000_000_000, "{counted}");
 }
@@ -62,8 +63,7 @@ fn a_camera_that_restarts_is_gone_on_with() {
     let port = camera.port();
     drop(camera);
     run.until("that it is gone", |_| !receiver.of("stream.disconnected").is_empty());
-    // Longer than a break must be to be told of.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(BREAK);
     let _camera = Camera::start_at(&film, port);
     run.until("that it is back", |_| !receiver.of("stream.resumed").is_empty());
     run.chapters(2);
@@ -86,6 +86,7 @@ fn a_camera_that_pauses_is_opened_anew() {
     run.until("that it is gone", |_| !receiver.of("stream.disconnected").is_empty());
     let why = receiver.of("stream.disconnected")[0]["reason"].clone();
     assert_eq!(why, "nothing came for 3 s");
+    std::thread::sleep(BREAK);
     camera.pause(false);
     run.until("that it is back", |_| !receiver.of("stream.resumed").is_empty());
     run.chapters(2);
