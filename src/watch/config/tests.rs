@@ -54,7 +54,8 @@ fn what_is_wrong_is_told_with_its_line() {
             .replace("#endpoints = [\"team\"]", "endpoints = [\"toem\"]")
             .replace("rtsp://camera.local/stream", "missing.mp4")
     });
-    let lines: Vec<_> = told.iter().map(|fault| fault.split(':').next().unwrap().parse::<usize>().unwrap()).collect();
+    let lines: Vec<_> =
+        told.iter().map(|fault| fault.split(':').next().unwrap().parse::<usize>().unwrap()).collect();
     assert_eq!(lines, [line_of("source = "), line_of("endpoints ="), line_of("url = ")], "{told:?}");
     assert!(!told.iter().any(|fault| fault.contains("secret@")), "{told:?}");
     assert!(told[1].contains("toem"), "{told:?}");
