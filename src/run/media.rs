@@ -90,6 +90,22 @@ pub(super) fn add_transcript(
     Ok(())
 }
 
+/// The same running-times, and positions that are these: `base + (timestamp - start)` with the least of `base` and
+/// `start`. For what plays forwards at its own speed; `None` for other segments.
+fn steady(event: &gst::event::Segment) -> Option<gst::Event> {
+    let old = event.segment().downcast_ref::<gst::ClockTime>()?;
+    if old.rate() != 1.0 || old.applied_rate() != 1.0 {
+        return None;
+    }
+    let start = old.start()? + old.offset().unwrap_or(gst::ClockTime::ZERO);
+    let base = old.base().unwrap_or(gst::ClockTime::ZERO);
+    let mut new = gst::FormattedSegment::<gst::ClockTime>::new();
+    new.set_start(start.saturating_sub(base));
+    new.set_base(base.saturating_sub(start));
+    new.set_time(new.base());
+    Some(gst::event::Segment::builder(&new).seqnum(event.seqnum()).build())
+}
+
 /// The first stream of a type in a collection.
 fn first(collection: &gst::StreamCollection, kind: gst::StreamType) -> Option<gst::Stream> {
     collection.iter().find(|stream| stream.stream_type().contains(kind))
@@ -162,20 +178,30 @@ impl Media {
         }
     }
 
-    /// Keeps the end of an input from being taken for that of the stream.
+    /// Keeps the end of an input from being taken for that of the stream, and lets the position in the stream be its
+    /// running-time: an input that is opened anew begins at 0.
     fn watch_over(self: &Arc<Self>, pad: &gst::Pad) {
         let weak = Arc::downgrade(self);
         pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            let is_end = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
-            let Some(media) = weak.upgrade().filter(|media| is_end && media.stands.load(Ordering::SeqCst))
-            else {
+            let Some(media) = weak.upgrade().filter(|media| media.stands.load(Ordering::SeqCst)) else {
                 return gst::PadProbeReturn::Ok;
             };
-            if let Some(pipeline) = media.pipeline.upgrade() {
-                let ended = gst::Structure::new_empty(INPUT_ENDED);
-                let _ = pipeline.post_message(gst::message::Element::new(ended));
+            match info.event().map(|event| event.view()) {
+                Some(gst::EventView::Segment(segment)) => {
+                    if let Some(steady) = steady(segment) {
+                        info.data = Some(gst::PadProbeData::Event(steady));
+                    }
+                    gst::PadProbeReturn::Ok
+                }
+                Some(gst::EventView::Eos(_)) => {
+                    if let Some(pipeline) = media.pipeline.upgrade() {
+                        let ended = gst::Structure::new_empty(INPUT_ENDED);
+                        let _ = pipeline.post_message(gst::message::Element::new(ended));
+                    }
+                    gst::PadProbeReturn::Drop
+                }
+                _ => gst::PadProbeReturn::Ok,
             }
-            gst::PadProbeReturn::Drop
         });
     }
 

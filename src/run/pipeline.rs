@@ -10,7 +10,7 @@
 //! on then, pictures first, so that the summarizer knows whom to wait for: no picture runs ahead of words that are still
 //! to come, and no words to the end of pictures.
 //!
-//! A pipeline that stands ([`Pipeline::standing`]) outlives its input: the end of that is told and goes no further, and
+//! A pipeline that stands ([`Pipeline::without_input`]) outlives its input: the end of that is told and goes no further, and
 //! another may be opened in its place.
 
 use std::path::Path;
@@ -57,16 +57,17 @@ impl Pipeline {
         Ok(Self { pipeline, summarizer, media, content })
     }
 
-    /// A pipeline without an input; [`Pipeline::open`] gives it one after the other.
+    /// A pipeline without an input; [`Pipeline::open`] gives it one after the other. When it `stands` the end of an input
+    /// is not its own.
     ///
     /// # Errors
     /// [`Class::Pipeline`] when an element is missing.
-    pub(crate) fn standing(job: &Job) -> anyhow::Result<Self> {
+    pub(crate) fn without_input(job: &Job, stands: bool) -> anyhow::Result<Self> {
         let pipeline = gst::Pipeline::new();
         let summarizer = make("gistsummarizer", &job.summarizer)?;
         pipeline.add(&summarizer)?;
         add_outputs(&pipeline, &summarizer, &[])?;
-        let media = Media::new(&pipeline, &summarizer, job, &job.input.name(), true)?;
+        let media = Media::new(&pipeline, &summarizer, job, &job.input.name(), stands)?;
         Ok(Self { pipeline, summarizer, media: Some(media), content: None })
     }
 
@@ -89,15 +90,19 @@ impl Pipeline {
         }
     }
 
-    /// Whether a message is of what reads and decodes the input, and not of what becomes of it.
-    pub(crate) fn is_of_input(&self, message: &gst::MessageRef) -> bool {
-        let (Some(media), Some(from)) = (&self.media, message.src()) else { return false };
-        media.branches().input.iter().any(|input| from == input || from.has_as_ancestor(input))
+    /// Whom an error is of: `None` when that is not in the pipeline any more, else whether it is what reads and decodes
+    /// the input, and not what becomes of it.
+    pub(crate) fn is_of_input(&self, error: &gst::MessageRef) -> Option<bool> {
+        let (Some(media), Some(from)) = (&self.media, error.src()) else { return Some(false) };
+        let within = |element: &gst::Object| from == element || from.has_as_ancestor(element);
+        let of_input = media.branches().input.iter().any(|input| within(input.upcast_ref()));
+        within(self.pipeline.upcast_ref()).then_some(of_input)
     }
 
-    /// Ends the stream of a pipeline that stands.
-    pub(crate) fn finish(&self) {
-        let Some(media) = &self.media else { return };
+    /// Ends the stream of a pipeline that stands; the end arrives when the last chapter is written. False when nothing
+    /// ever came, so that there is nothing to end.
+    pub(crate) fn finish(&self) -> bool {
+        let Some(media) = &self.media else { return false };
         media.stands.store(false, Ordering::SeqCst);
         media.close();
         let branches = media.branches();
@@ -110,6 +115,7 @@ impl Pipeline {
             }
             pad.send_event(gst::event::Eos::new());
         }
+        !pads.is_empty()
     }
 
     pub(crate) fn summarizer(&self) -> &gst::Element {

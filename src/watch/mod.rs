@@ -177,7 +177,7 @@ fn spawn(config: config::Stream, shared: Arc<Shared>) -> anyhow::Result<Running>
     let name = config.name.get_ref().clone();
     let (orders, inbox) = mpsc::channel();
     let beat = Arc::new(AtomicU64::new(0));
-    let watch = Watch { config, shared, orders: inbox, beat: beat.clone(), publisher: None, broken: None };
+    let watch = Watch { config, shared, orders: inbox, beat: beat.clone(), publisher: None };
     let thread = thread::Builder::new().name(format!("watch {name}")).spawn(move || watch.run())?;
     Ok(Running { name, orders, beat, seen: 0, thread })
 }

@@ -167,9 +167,17 @@ impl Publisher {
         }
     }
 
+    /// The id of the session.
+    pub(super) fn session(&self) -> &str {
+        &self.session.id
+    }
+
     /// The session has ended.
     pub(super) fn end(&mut self, note: &str) {
         self.flush();
+        if !self.begun {
+            return;
+        }
         let ended = Ended { at: SystemTime::now(), note: note.to_owned() };
         if let Err(error) = self.shared.store.end(&self.session.id, &ended) {
             self.failed(&error);

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use gist_core::{Observation, Record};
-use gist_store::{Ended, Error, Session, Store};
+use gist_store::{Ended, Error, Resumed, Session, Store};
 use tempfile::NamedTempFile;
 
 use crate::run::input::redact;
@@ -46,7 +46,7 @@ pub(super) fn choose(store: &Store, new: Session, within: Option<Duration>) -> R
         let seen = last.ended.as_ref().map_or(seen, |ended| ended.at.max(seen));
         // A clock that was set back makes it young.
         if SystemTime::now().duration_since(seen).unwrap_or_default() <= within {
-            return go_on(store, resumed.session, resumed.running_time);
+            return go_on(store, resumed);
         }
     }
     if last.ended.is_none() || stopped {
@@ -56,13 +56,16 @@ pub(super) fn choose(store: &Store, new: Session, within: Option<Duration>) -> R
     Ok(Chosen { session: new, past: None })
 }
 
-/// A session whose pipeline broke down, or whose program ended.
+/// A session whose pipeline broke down, or whose program ended: all its events, and what was observed in the chapters
+/// that have no text yet.
 ///
 /// # Errors
 /// What the store says.
-pub(super) fn go_on(store: &Store, session: Session, running_time: u64) -> Result<Chosen, Error> {
+pub(super) fn go_on(store: &Store, resumed: Resumed) -> Result<Chosen, Error> {
+    let Resumed { session, running_time, open, .. } = resumed;
     let events = store.events(&session.id, 0, ALL)?;
-    let observations = store.observations(&session.id, 0, ALL)?;
+    let since = open.iter().map(|chapter| chapter.running_time).min().unwrap_or(running_time);
+    let observations = store.observations(&session.id, since, ALL)?;
     let mut record = tempfile::Builder::new().prefix("streamgist-").suffix(".jsonl").tempfile();
     let text = record_of(&events, &observations);
     if let Ok(file) = &mut record {

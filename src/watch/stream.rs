@@ -55,8 +55,6 @@ pub(super) struct Watch {
     /// Counts ticks: who does not count hangs.
     pub(super) beat: Arc<AtomicU64>,
     pub(super) publisher: Option<Publisher>,
-    /// What to go on with after the pipeline broke down: the session and its running-time.
-    pub(super) broken: Option<(gist_store::Session, u64)>,
 }
 
 /// A source that comes and goes.
@@ -103,7 +101,7 @@ impl Watch {
     }
 
     fn alert(&mut self, why: &str) {
-        tracing::error!(stream = self.name(), "{why}; it is tried again");
+        tracing::error!(stream = self.name(), "{why}");
         if let Some(publisher) = &mut self.publisher {
             publisher.news(EventType::AlertRaised, json!({"reason": why}));
         }
@@ -148,7 +146,7 @@ impl Watch {
             transcriber: self.config.transcriber(),
             profile: false,
         };
-        let pipeline = Pipeline::standing(&job)?;
+        let pipeline = Pipeline::without_input(&job, reconnects)?;
         let now = Instant::now();
         let line = Line {
             uri,
@@ -164,23 +162,27 @@ impl Watch {
         if self.publisher.is_none() {
             self.publisher = Some(self.publisher(&chosen)?);
         }
-        let (session, end) = (chosen.session.clone(), self.drive(&pipeline, line, &job));
-        let reached = pipeline.stats().get::<u64>("position").unwrap_or(0);
+        let end = self.drive(&pipeline, line, &job);
         let _ = pipeline.element().set_state(gst::State::Null);
         self.shared.metrics.up(self.name(), false);
-        self.broken = Some((session, reached));
-        end
+        match end {
+            // From its beginning it would be told of twice.
+            Ok(End::Broken(why)) if !reconnects => {
+                self.alert(&why);
+                Ok(self.over(&format!("broken off: {why}")))
+            }
+            end => end,
+        }
     }
 
     /// The session of this pipeline.
     fn choose(&mut self, source: &str, reconnects: bool) -> anyhow::Result<Chosen> {
         let store = &self.shared.store;
-        if let Some((session, reached)) = &self.broken {
-            if let Some(publisher) = &mut self.publisher {
-                publisher.flush();
-                anyhow::ensure!(publisher.is_settled(), "what was written is not stored yet");
-            }
-            return Ok(session::go_on(store, session.clone(), *reached)?);
+        if let Some(publisher) = &mut self.publisher {
+            // The pipeline broke down.
+            publisher.flush();
+            anyhow::ensure!(publisher.is_settled(), "what was written is not stored yet");
+            return Ok(session::go_on(store, store.resume(publisher.session())?)?);
         }
         let model = self.config.model.as_ref().map_or("", |model| model.get_ref());
         let language = self.config.language.as_deref().unwrap_or("auto");
@@ -216,11 +218,9 @@ impl Watch {
             self.beat.fetch_add(1, Ordering::Relaxed);
             while let Ok(order) = self.orders.try_recv() {
                 match order {
-                    Order::Stop if stopping.is_none() => {
-                        pipeline.finish();
-                        stopping = Some((Instant::now(), STOPPED));
-                    }
-                    Order::Stop => {}
+                    Order::Stop if stopping.is_some() => {}
+                    Order::Stop if pipeline.finish() => stopping = Some((Instant::now(), STOPPED)),
+                    Order::Stop => return Ok(self.over(STOPPED)),
                     Order::Reload(config) => self.reload(pipeline, *config),
                 }
             }
@@ -228,14 +228,17 @@ impl Watch {
                 None => None,
                 Some(message) => match message.view() {
                     gst::MessageView::Eos(_) => {
+                        self.look(&pipeline.stats(), &mut line);
                         return Ok(self.over(stopping.map_or("the stream ended", |(_, note)| note)));
                     }
                     gst::MessageView::Error(error) => {
                         let why = format!("{:#}", failure::explain(error, missing.as_deref(), job));
-                        if !pipeline.is_of_input(&message) {
-                            return Ok(End::Broken(why));
+                        match pipeline.is_of_input(&message) {
+                            Some(false) => return Ok(End::Broken(why)),
+                            // One seldom comes alone; the others are of what was taken away at the first.
+                            None => None,
+                            Some(true) => Some(why),
                         }
-                        Some(why)
                     }
                     gst::MessageView::Warning(warning) => {
                         tracing::warn!(stream = self.name(), "{}", failure::warning(warning, job));
@@ -318,6 +321,11 @@ impl Watch {
         if position <= line.position || position == u64::MAX {
             return;
         }
+        if line.retry_at.is_some() {
+            // What was on its way when the source went.
+            line.position = position;
+            return;
+        }
         let gap = Span::new(line.position, position);
         (line.position, line.moved) = (position, Instant::now());
         if std::mem::replace(&mut line.up, true) {
@@ -348,8 +356,13 @@ impl Watch {
             return;
         }
         if !line.reconnects {
-            pipeline.finish();
+            if !line.up {
+                self.alert(why);
+            }
             *stopping = Some((Instant::now(), "the stream ended"));
+            if !pipeline.finish() {
+                let _ = pipeline.element().post_message(gst::message::Eos::new());
+            }
             return;
         }
         pipeline.close();

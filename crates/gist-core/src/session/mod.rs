@@ -288,7 +288,7 @@ impl Session {
     /// Ends the open chapter at `time`, whatever the detector thinks; the next observation opens a new one.
     pub fn cut(&mut self, time: u64, reason: Reason, title: Option<String>) {
         let time = time.max(self.open.as_ref().map_or(0, |open| open.start));
-        if reason == Reason::Gap {
+        if matches!(reason, Reason::Gap | Reason::Segment | Reason::Caps) {
             let gap = self.periods.gap(time);
             if let Some(open) = &mut self.open {
                 open.coverage.gap_ns += gap;

@@ -6,9 +6,11 @@ use super::Session;
 use super::writer::{Digest, Of, Period};
 use crate::event::{ChapterEvent, Kind};
 use crate::model::Dialect;
-use crate::time::Span;
+use crate::time::{SECOND, Span};
 use crate::{Config, prompt};
 
+/// The shortest break that is told of.
+const MIN_GAP: u64 = 2 * SECOND;
 /// Breaks that are told of in one digest; more are an unsteady line, of which the first ones tell enough.
 const MAX_GAPS: usize = 100;
 
@@ -69,16 +71,19 @@ impl Periods {
         chapter.end_running_time <= self.start && self.any
     }
 
-    /// Nothing was until `time`; returns how long.
+    /// Nothing was until `time`; returns how long. What is shorter than a gap between two samples is none.
     pub(super) fn gap(&mut self, time: u64) -> u64 {
         if self.start.is_none() {
             return 0;
         }
         let gap = Span::new(self.last_seen, time);
-        if gap.duration() > 0 && self.gaps.len() < MAX_GAPS {
+        self.last_seen = gap.end;
+        if gap.duration() < MIN_GAP {
+            return 0;
+        }
+        if self.gaps.len() < MAX_GAPS {
             self.gaps.push(gap);
         }
-        self.last_seen = gap.end;
         gap.duration()
     }
 

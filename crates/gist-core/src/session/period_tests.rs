@@ -66,6 +66,23 @@ fn a_period_in_which_nothing_happened_says_so_and_asks_nobody() {
 }
 
 #[test]
+fn a_chapter_that_ends_between_a_period_and_its_digest_was_going_on() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "one");
+    s.split_now(70 * SECOND, Some("The first part".into()));
+    say(&mut s, 71, 75, "two");
+    s.advance(90 * SECOND);
+    s.advance(150 * SECOND);
+    let told = digests(&mut s);
+    assert_eq!(told[0].text, "**0:00–1:00**\n\n- [0:00] … (still going on)\n");
+    assert!(
+        told[1].text.contains("- [0:00] The first part\n- [1:10] … (still going on)"),
+        "{}",
+        told[1].text
+    );
+}
+
+#[test]
 fn a_break_is_in_the_digest_and_in_the_chapter() {
     let mut s = every_minute(DigestStyle::Brief);
     say(&mut s, 0, 5, "before");
@@ -240,4 +257,22 @@ fn a_long_break_or_another_clock_ends_the_chapter_that_was_open() {
         let opened = events.iter().find(|event| event.kind == Kind::Opened).unwrap();
         assert_eq!((opened.index, opened.start), (3, start));
     }
+}
+
+#[test]
+fn of_many_chapters_the_newest_are_remembered() {
+    let closed = |index: u64| {
+        let mut event = ChapterEvent::new(Kind::Closed, &format!("c{index}"), index, index);
+        (event.title, event.summary) = (format!("Title number {index}"), "some words of it ".repeat(12));
+        event.end_running_time = Some(index * SECOND);
+        event
+    };
+    let record = Record { events: (0..500).map(closed).collect(), observations: Vec::new() };
+    let mut s = session(Script::default());
+    s.resume(&record).unwrap();
+    let usage = s.usage();
+    assert!(usage.memory_texts > 2 && usage.memory_tokens <= usage.memory_capacity, "{usage:?}");
+    let first = s.writer.memory().held().next().unwrap().first;
+    assert_eq!(s.writer.memory().held().last().unwrap().last, 500);
+    assert_eq!(usage.memory_texts as u64, 501 - first, "without a hole");
 }

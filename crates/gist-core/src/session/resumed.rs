@@ -38,10 +38,15 @@ impl Session {
         record.observations.iter().for_each(|observed| periods.something(observed.span.end));
         let (closed, open): (Vec<_>, Vec<_>) =
             chapters.into_values().partition(|event| event.end_running_time.is_some());
-        for chapter in closed.into_iter().filter(|chapter| chapter.sequence >= known) {
+        let closed: Vec<_> = closed.into_iter().filter(|chapter| chapter.sequence >= known).collect();
+        let forgotten = self.too_many(&closed);
+        for (i, chapter) in closed.into_iter().enumerate() {
             let start = chapter.stream_time.unwrap_or(chapter.running_time);
             let span = Span::new(start, start.saturating_add(chapter.duration.unwrap_or(0)));
-            self.writer.recall(&mut *self.context, chapter, span, !periods.told(chapter))?;
+            if i >= forgotten {
+                self.writer.remember(&mut *self.context, chapter, span)?;
+            }
+            self.writer.recall(chapter, !periods.told(chapter));
         }
         let last_closed =
             events.iter().filter(|event| event.end_running_time.is_some()).map(|e| e.index).max();
@@ -51,6 +56,26 @@ impl Session {
         }
         self.periods = periods.resume();
         Ok(())
+    }
+
+    /// How many of the oldest chapters are not remembered, as there is no room for so many texts: encoding them only to
+    /// let them go would take minutes.
+    fn too_many(&self, chapters: &[&ChapterEvent]) -> usize {
+        let usage = self.context.usage();
+        let mut room = usage.memory_capacity.saturating_sub(usage.memory_tokens);
+        let fits = chapters.iter().rev().take_while(|chapter| {
+            // A token is some four letters, or one where letters are words.
+            let words = chapter.title.chars().chain(chapter.summary.chars());
+            let tokens = words.map(|c| if c.is_ascii() { 1 } else { 4 }).sum::<usize>() / 4 + 16;
+            let fits = tokens <= room;
+            room = room.saturating_sub(tokens);
+            fits
+        });
+        let forgotten = chapters.len() - fits.count();
+        if forgotten > 0 {
+            tracing::info!(forgotten, "the oldest chapters are not remembered: memory-length is too small");
+        }
+        forgotten
     }
 
     /// Opens a chapter that was open, without an event, and observes again what was observed in it.

@@ -145,26 +145,29 @@ impl Writer {
         self.language = language;
     }
 
-    /// Takes up a chapter of an earlier run; what is `new` goes into the next digest.
-    pub(super) fn recall(
+    /// Has the text of a chapter of an earlier run remembered.
+    pub(super) fn remember(
         &mut self,
         context: &mut dyn Context,
         chapter: &ChapterEvent,
         span: Span,
-        new: bool,
     ) -> Result<(), ModelError> {
-        if !chapter.title.is_empty() {
-            self.checker.remember(&chapter.title, &chapter.summary);
-            let number = chapter.index.saturating_add(1);
-            self.memory.add(context, Held::chapter(number, span, &chapter.title, &chapter.summary))?;
+        if chapter.title.is_empty() {
+            return Ok(());
         }
+        let number = chapter.index.saturating_add(1);
+        self.memory.add(context, Held::chapter(number, span, &chapter.title, &chapter.summary))
+    }
+
+    /// Takes up a chapter of an earlier run: its title is taken; what is `new` goes into the next digest.
+    pub(super) fn recall(&mut self, chapter: &ChapterEvent, new: bool) {
+        self.checker.remember(&chapter.title, &chapter.summary);
         if !chapter.language.is_empty() {
             self.language = Some(chapter.language.clone());
         }
         if new {
             self.note(chapter.clone());
         }
-        Ok(())
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -223,6 +226,11 @@ impl Writer {
             let end = period.end;
             while self.ended.front().is_some_and(|chapter| chapter.end_running_time <= Some(end)) {
                 of.chapters.extend(self.ended.pop_front());
+            }
+            // One that has ended since the period did.
+            if let Some(chapter) = self.ended.front().filter(|chapter| chapter.running_time < end) {
+                let start = chapter.stream_time.unwrap_or(chapter.running_time);
+                of.open.get_or_insert((Span::new(start, of.span.end), 0..0));
             }
         }
         if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
