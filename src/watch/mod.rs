@@ -21,7 +21,6 @@ mod publisher;
 pub(crate) mod session;
 mod stream;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
@@ -37,7 +36,7 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Class;
 use crate::run::start_gstreamer;
-use config::{Checked, Receiver};
+use config::{Checked, Receiver, Source};
 use metrics::Metrics;
 use publisher::Shared;
 use stream::{Order, Watch};
@@ -109,8 +108,8 @@ struct Running {
 ///
 /// # Errors
 /// One sentence with its class.
-pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
-    let checked = Checked::read(path)?;
+pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
+    let checked = Checked::read(source)?;
     start_gstreamer()?;
     let (store, aside) = Store::open_or_set_aside(&checked.config.store)
         .map_err(|error| Class::Output.failure(error.to_string()))?;
@@ -149,7 +148,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
         thread::sleep(TICK);
         for signal in signals.pending() {
             match signal {
-                SIGHUP => reload(path, &shared, &running),
+                SIGHUP => reload(source, &shared, &running),
                 _ => return stop(running, &shared, &mut signals),
             }
         }
@@ -189,8 +188,8 @@ fn set_receivers(shared: &Shared, receivers: Vec<Receiver>) -> anyhow::Result<()
 }
 
 /// Takes prompts and endpoints from the file as it is now. One that is not right changes nothing.
-fn reload(path: &Path, shared: &Shared, running: &[Running]) {
-    let checked = match Checked::read(path) {
+fn reload(source: &Source, shared: &Shared, running: &[Running]) {
+    let checked = match Checked::read(source) {
         Ok(checked) => checked,
         Err(error) => return tracing::error!("nothing is changed: {error:#}"),
     };
