@@ -28,7 +28,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use gist_store::{Dropped, Retention, Store};
-use gist_webhook::{Attempt, Delivery, Dispatcher, EventType, Next, Observer, OutboxError};
+use gist_webhook::{Attempt, Delivery, Dispatcher, Endpoint, EventType, Next, Observer, OutboxError};
 use sd_notify::NotifyState;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -182,7 +182,13 @@ fn spawn(config: config::Stream, shared: Arc<Shared>) -> anyhow::Result<Running>
 }
 
 fn set_receivers(shared: &Shared, receivers: Vec<Receiver>) -> anyhow::Result<()> {
-    let endpoints = receivers.iter().map(|receiver| receiver.endpoint.clone()).collect();
+    let endpoint = |receiver: &Receiver| {
+        let endpoint = receiver.endpoint.clone();
+        // A log that can't be read is no reason not to send.
+        let failing_since = shared.store.failing_since(&endpoint.name).unwrap_or_default();
+        Endpoint { failing_since, ..endpoint }
+    };
+    let endpoints = receivers.iter().map(endpoint).collect();
     *shared.receivers.write().unwrap_or_else(PoisonError::into_inner) = receivers;
     Ok(shared.dispatcher.set_endpoints(endpoints)?)
 }
