@@ -32,7 +32,7 @@ Exit codes:
   3  the input isn't there, isn't a video, audio or transcript, or was refused
   4  a model is missing, corrupt or does not fit into memory
   5  GStreamer or a plugin is missing, or the pipeline broke (see `streamgist doctor`)
-  6  the output can't be written";
+  6  the output can't be written, or its receiver does not take it";
 
 /// One sentence for the user and the class it belongs to.
 #[derive(Debug)]

@@ -40,6 +40,8 @@ pub(super) struct Branches {
     transcript: bool,
     /// A decoded stream, to ask how long it is.
     pub(super) decoded: Option<gst::Pad>,
+    /// See [`Media::offset`]; of the input that is open.
+    offset: Option<i64>,
     /// What reads and decodes the input, and what takes of it what nobody asked for.
     pub(super) input: Vec<gst::Element>,
 }
@@ -88,6 +90,12 @@ pub(super) fn add_transcript(
     parse.link_pads(Some("src"), summarizer, Some("text_%u"))?;
     start(&[source, parse]);
     Ok(())
+}
+
+/// Whether what comes here is captured as it comes.
+fn is_live(pad: &gst::Pad) -> bool {
+    let mut latency = gst::query::Latency::new();
+    pad.query(&mut latency) && latency.result().0
 }
 
 /// The same running-times, and positions that are these: `base + (timestamp - start)` with the least of `base` and
@@ -167,7 +175,7 @@ impl Media {
     pub(super) fn close(&self) {
         let elements = {
             let mut branches = self.branches();
-            branches.decoded = None;
+            (branches.decoded, branches.offset) = (None, None);
             std::mem::take(&mut branches.input)
         };
         for element in elements {
@@ -198,7 +206,9 @@ impl Media {
                         let ended = gst::Structure::new_empty(INPUT_ENDED);
                         let _ = pipeline.post_message(gst::message::Element::new(ended));
                     }
-                    gst::PadProbeReturn::Drop
+                    // Its reference with it, which GStreamer counts on with `Handled`.
+                    info.data = None;
+                    gst::PadProbeReturn::Handled
                 }
                 _ => gst::PadProbeReturn::Ok,
             }
@@ -330,6 +340,9 @@ impl Media {
     /// Joins a decoded stream on.
     fn join(self: &Arc<Self>, pad: &gst::Pad) -> anyhow::Result<()> {
         self.branches().decoded.get_or_insert_with(|| pad.clone());
+        if self.stands.load(Ordering::SeqCst) && !is_live(pad) {
+            pad.set_offset(self.offset());
+        }
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let sink = match caps.structure(0).map(|s| s.name().as_str()) {
             Some("video/x-raw") => self.video_branch()?,
@@ -342,6 +355,16 @@ impl Media {
         };
         pad.link(&sink).with_context(|| format!("{caps} can't be taken"))?;
         Ok(())
+    }
+
+    /// By how much later an input that is not live is to come: it begins at 0 whenever it is opened, and the stream goes
+    /// on. The same for its sound as for its pictures.
+    fn offset(&self) -> i64 {
+        let clock = self.pipeline.upgrade().and_then(|pipeline| pipeline.current_running_time());
+        let stats = self.summarizer.upgrade().and_then(|e| e.property::<Option<gst::Structure>>("stats"));
+        let position = stats.and_then(|stats| stats.get::<u64>("position").ok()).filter(|at| *at < u64::MAX);
+        let now = clock.map_or(0, gst::ClockTime::nseconds).max(position.unwrap_or(0));
+        *self.branches().offset.get_or_insert(now.cast_signed())
     }
 
     /// A place for a stream nobody asked for.

@@ -21,7 +21,6 @@ mod publisher;
 pub(crate) mod session;
 mod stream;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
@@ -29,7 +28,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use gist_store::{Dropped, Retention, Store};
-use gist_webhook::{Attempt, Delivery, Dispatcher, EventType, Next, Observer, OutboxError};
+use gist_webhook::{Attempt, Delivery, Dispatcher, Endpoint, EventType, Next, Observer, OutboxError};
 use sd_notify::NotifyState;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -37,7 +36,7 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Class;
 use crate::run::start_gstreamer;
-use config::{Checked, Receiver};
+use config::{Checked, Receiver, Source};
 use metrics::Metrics;
 use publisher::Shared;
 use stream::{Order, Watch};
@@ -109,8 +108,10 @@ struct Running {
 ///
 /// # Errors
 /// One sentence with its class.
-pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
-    let checked = Checked::read(path)?;
+pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
+    let checked = Checked::read(source)?;
+    // First of all: until then they would end it at once, and a manager of services may send one at any time.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     // A limit of file sizes is a full disk like any other, which is waited out; left alone the signal ends the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     start_gstreamer()?;
@@ -134,7 +135,6 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     }
     let served = http::serve(checked.metrics, shared.clone())
         .map_err(|e| Class::Usage.failure(format!("metrics can't be served on {}: {e}", checked.metrics)))?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let mut running = Vec::new();
     for stream in checked.config.streams {
         running.push(spawn(stream, shared.clone())?);
@@ -151,7 +151,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
         thread::sleep(TICK);
         for signal in signals.pending() {
             match signal {
-                SIGHUP => reload(path, &shared, &running),
+                SIGHUP => reload(source, &shared, &running),
                 _ => return stop(running, &shared, &mut signals),
             }
         }
@@ -185,14 +185,20 @@ fn spawn(config: config::Stream, shared: Arc<Shared>) -> anyhow::Result<Running>
 }
 
 fn set_receivers(shared: &Shared, receivers: Vec<Receiver>) -> anyhow::Result<()> {
-    let endpoints = receivers.iter().map(|receiver| receiver.endpoint.clone()).collect();
+    let endpoint = |receiver: &Receiver| {
+        let endpoint = receiver.endpoint.clone();
+        // A log that can't be read is no reason not to send.
+        let failing_since = shared.store.failing_since(&endpoint.name).unwrap_or_default();
+        Endpoint { failing_since, ..endpoint }
+    };
+    let endpoints = receivers.iter().map(endpoint).collect();
     *shared.receivers.write().unwrap_or_else(PoisonError::into_inner) = receivers;
     Ok(shared.dispatcher.set_endpoints(endpoints)?)
 }
 
 /// Takes prompts and endpoints from the file as it is now. One that is not right changes nothing.
-fn reload(path: &Path, shared: &Shared, running: &[Running]) {
-    let checked = match Checked::read(path) {
+fn reload(source: &Source, shared: &Shared, running: &[Running]) {
+    let checked = match Checked::read(source) {
         Ok(checked) => checked,
         Err(error) => return tracing::error!("nothing is changed: {error:#}"),
     };

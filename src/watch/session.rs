@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use gist_core::{Observation, Record};
 use gist_store::{Ended, Error, Resumed, Session, Store};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use crate::run::input::redact;
 
@@ -27,7 +28,7 @@ pub(super) struct Chosen {
 /// What an earlier run left behind.
 pub(super) struct Past {
     /// Its events and what was observed, for `resume-from`.
-    pub(super) record: NamedTempFile,
+    pub(super) record: TempPath,
     /// Its events as they were published.
     pub(super) events: Vec<String>,
     /// The running-time it had reached.
@@ -69,15 +70,19 @@ pub(super) fn go_on(store: &Store, resumed: Resumed) -> Result<Chosen, Error> {
     let events = store.events(&session.id, 0, ALL)?;
     let since = open.iter().map(|chapter| chapter.running_time).min().unwrap_or(running_time);
     let observations = store.observations(&session.id, since, ALL)?;
-    let mut record = tempfile::Builder::new().prefix("streamgist-").suffix(".jsonl").tempfile();
-    let text = record_of(&events, &observations);
-    if let Ok(file) = &mut record {
-        file.write_all(text.as_bytes())
-            .map_err(|error| Error::Disk { path: file.path().to_owned(), reason: error.to_string() })?;
-    }
-    let record =
-        record.map_err(|error| Error::Disk { path: std::env::temp_dir(), reason: error.to_string() })?;
+    // Always the same name: a kill may leave it behind, with all that was said in it, and the next start takes it over.
+    let path = store.path().with_added_extension(format!("resume-{}", session.stream));
+    let record = write_private(&path, &record_of(&events, &observations))
+        .map_err(|error| Error::Disk { path, reason: error.to_string() })?;
     Ok(Chosen { session, past: Some(Past { record, events, running_time }) })
+}
+
+/// Writes a file that nobody else may read, and that is gone when it is dropped.
+fn write_private(path: &Path, text: &str) -> std::io::Result<TempPath> {
+    let written = TempPath::try_from_path(path)?;
+    let mut file = File::options().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(written)
 }
 
 /// What `resume-from` takes.
@@ -92,11 +97,11 @@ pub(crate) fn record_of(events: &[String], observations: &[Observation]) -> Stri
 /// # Errors
 /// When the file can't be read or cut.
 pub(super) fn missing<'a>(path: &Path, events: &'a [String]) -> std::io::Result<Vec<&'a String>> {
-    let mut file = match File::options().read(true).write(true).open(path) {
-        Ok(file) if !events.is_empty() && file.metadata()?.is_file() => file,
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(events.iter().collect()),
-    };
+    // What is no file keeps nothing.
+    if events.is_empty() || !path.is_file() {
+        return Ok(events.iter().collect());
+    }
+    let mut file = File::options().read(true).write(true).open(path)?;
     let mut missing: HashSet<&[u8]> = events.iter().map(|event| event.as_bytes()).collect();
     let (mut whole, mut line) = (0, Vec::new());
     let mut lines = BufReader::new(&mut file);

@@ -113,7 +113,7 @@ impl Watch {
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             self.beat.fetch_add(1, Ordering::Relaxed);
             match self.orders.recv_timeout(left.min(SECOND)) {
-                Ok(Order::Reload(config)) => self.config = *config,
+                Ok(Order::Reload(config)) => self.take(*config),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -133,7 +133,7 @@ impl Watch {
         let mut summarizer = self.config.summarizer();
         summarizer.push(("session-id", chosen.session.id.clone()));
         if let Some(past) = &chosen.past {
-            summarizer.push(("resume-from", past.record.path().to_string_lossy().into_owned()));
+            summarizer.push(("resume-from", past.record.to_string_lossy().into_owned()));
         }
         let job = Job {
             input,
@@ -283,6 +283,9 @@ impl Watch {
                     let why = format!("nothing came for {} s", stall.as_secs());
                     self.gone(pipeline, &mut line, &why, &mut stopping);
                 }
+            } else if !line.up && line.retry_at.is_none() {
+                // How long a break was is told by its end.
+                self.look(&pipeline.stats(), &mut line);
             }
         }
     }
@@ -359,6 +362,7 @@ impl Watch {
         if stopping.is_some() {
             return;
         }
+        self.look(&pipeline.stats(), line);
         if !line.reconnects {
             if !line.up {
                 self.alert(why);
@@ -402,15 +406,19 @@ impl Watch {
         for (name, value) in config.texts() {
             pipeline.summarizer().set_property_from_str(name, &value);
         }
-        if let Some(publisher) = &mut self.publisher {
-            publisher.tell(config.told());
-        }
         if self.config.needs_restart(&config) {
             let stream = config.name.get_ref();
             tracing::warn!(
                 stream,
                 "source, models, sizes and outputs change with the next start of the program"
             );
+        }
+        self.take(config);
+    }
+
+    fn take(&mut self, config: Stream) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.tell(config.told());
         }
         self.config = config;
     }

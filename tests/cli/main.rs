@@ -6,6 +6,8 @@ mod bad_input;
 mod describe;
 mod loopback;
 mod pull;
+mod receiver;
+mod watched;
 
 use std::fs;
 use std::path::{Path, PathBuf};

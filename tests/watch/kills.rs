@@ -61,6 +61,11 @@ fn kills(count: usize) {
     stored.was_delivered(&receiver.got());
     stored.is_in_order();
     stored.is_in_file(&desk.path("all.jsonl"));
+    // What was said lies in no other file.
+    let mut left: Vec<_> = std::fs::read_dir(desk.folder.path()).expect("a folder").flatten().collect();
+    left.extend(std::fs::read_dir(desk.path("tmp")).expect("a folder").flatten());
+    left.retain(|file| file.file_name().to_string_lossy().contains("resume") || file.path().parent() == Some(&desk.path("tmp")));
+    assert!(left.is_empty(), "{left:?}");
     let closed = stored.events().filter(|event| event["type"] == "closed").count();
     println!("{count} kills, {} events, {closed} chapters, {} deliveries", stored.lines.len(), receiver.got().len());
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use gist_store::{Filter, Gap, Listed, Session, Store};
+use gist_store::{Filter, Gap, Session, Store};
 use gist_webhook::Outbox;
 use serde_json::Value;
 
@@ -16,7 +16,6 @@ pub(crate) struct Stored {
     /// Events of the newest session, byte for byte.
     pub(crate) lines: Vec<String>,
     pub(crate) gaps: Vec<Gap>,
-    pub(crate) deliveries: Vec<Listed>,
     observations: Vec<gist_core::Observation>,
     /// Bodies by `webhook-id`.
     bodies: HashMap<String, Vec<u8>>,
@@ -42,7 +41,7 @@ impl Stored {
             store.due(endpoint, ever, 100_000).expect("read")
         });
         let bodies = due.map(|delivery| (delivery.webhook_id, delivery.body)).collect();
-        Self { sessions, lines, gaps, deliveries, observations, bodies }
+        Self { sessions, lines, gaps, observations, bodies }
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = Value> + '_ {

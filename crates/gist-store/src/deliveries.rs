@@ -210,6 +210,20 @@ impl Store {
         })
     }
 
+    /// Since when every attempt at an endpoint has failed; `None` when the last one did not.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn failing_since(&self, endpoint: &str) -> Result<Option<SystemTime>, Error> {
+        let select = "WITH log AS (SELECT a.number, a.at, a.status FROM attempts a
+                JOIN deliveries d ON d.number = a.delivery WHERE d.endpoint = ?1)
+            SELECT min(at) FROM log WHERE number > ifnull((SELECT max(number) FROM log WHERE status BETWEEN 200 AND 299), 0)";
+        self.read(|transaction| {
+            let since: Option<i64> = transaction.query_row(select, [endpoint], |row| row.get(0))?;
+            Ok(since.map(from_ms))
+        })
+    }
+
     /// Enables an endpoint. Returns whether it was disabled. What waits for it is delivered when its time has come.
     ///
     /// # Errors

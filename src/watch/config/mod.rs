@@ -124,6 +124,15 @@ pub(crate) struct Receiver {
     pub(crate) events: EventFilter,
 }
 
+/// Where a configuration stands.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// In a file, which may change.
+    File(PathBuf),
+    /// In the options of a command.
+    Text(String),
+}
+
 /// A configuration that was checked.
 #[derive(Debug)]
 pub(crate) struct Checked {
@@ -155,8 +164,15 @@ impl Checked {
     ///
     /// # Errors
     /// [`Class::Usage`]: everything that is wrong, each with its line.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        read(path, Self::parse)
+    pub(crate) fn read(source: &Source) -> anyhow::Result<Self> {
+        match source {
+            Source::File(path) => read(path, Self::parse),
+            // Whoever gave options knows no lines.
+            Source::Text(text) => Self::parse(text).map_err(|faults| {
+                let whys = faults.iter().map(|fault| fault.split_once(": ").map_or(fault.as_str(), |f| f.1));
+                Class::Usage.failure(whys.collect::<Vec<_>>().join("; "))
+            }),
+        }
     }
 
     /// The same of a text; each fault is `LINE: what`.

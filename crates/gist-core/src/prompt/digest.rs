@@ -61,7 +61,8 @@ impl PeriodPrompt<'_> {
     /// The question.
     pub fn text(&self) -> String {
         let (from, to) = (clock(self.span.start), clock(self.span.end));
-        let mut text = format!("This is what happened in the stream from {from} to {to}.\n");
+        let mut text = format!("This is about the stream from {from} to {to}.");
+        text += if self.chapters.is_empty() { "\n" } else { " These chapters ended in it:\n" };
         let mut room = ROOM;
         for (i, chapter) in self.chapters.iter().enumerate() {
             let line = format!("- {}: {}", flat(&chapter.title), flat(&chapter.summary));
@@ -76,8 +77,7 @@ impl PeriodPrompt<'_> {
         }
         if !self.open.is_empty() {
             let (first, last) = (self.open.start, self.open.end - 1);
-            text +=
-                &format!("Then lines [{first}] to [{last}] above, of a chapter that is still going on.\n");
+            text += &format!("What was said last stands in lines [{first}] to [{last}] above.\n");
         }
         let sentences = match self.style {
             DigestStyle::Brief => "one to three sentences",
@@ -86,7 +86,8 @@ impl PeriodPrompt<'_> {
         };
         text += &format!(
             "Tell people who were away, in {language}, only what stands there:\n\
-             - overview: {sentences} with what was said, names and numbers as they stand\n",
+             - overview: {sentences} with what was said about the subjects, from the first to the last; names and \
+             numbers as they stand; nothing about chapters and lines\n",
             language = self.language,
         );
         if self.style == DigestStyle::Minutes {

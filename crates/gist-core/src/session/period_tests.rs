@@ -121,8 +121,9 @@ fn styles_differ_in_what_they_tell() {
         s.advance(95 * SECOND);
         digests(&mut s).remove(0).text
     };
-    assert!(!text(DigestStyle::Brief).contains("  - "));
-    assert!(text(DigestStyle::Detailed).contains("\n  - [0:03] "));
+    assert!(text(DigestStyle::Brief).contains("\n- [0:03] Nodes find"), "the chapter");
+    assert!(text(DigestStyle::Detailed).contains("\n**[0:03] Nodes find"), "the chapter, and its point");
+    assert!(text(DigestStyle::Detailed).contains("**\n\n- [0:03] "));
     let minutes = text(DigestStyle::Minutes);
     assert!(minutes.contains("**Results**") && minutes.contains("**Open questions**"));
 }

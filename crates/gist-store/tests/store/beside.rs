@@ -24,10 +24,13 @@ fn another_process_lists_and_replays_but_is_no_second_writer() {
     let place = place();
     let store = begun(&place.path);
     publish(&store, 0, at(0));
+    let version = store.data_version().expect("a number");
     deliver(&store, "a", at(0));
+    assert_eq!(store.data_version().expect("a number"), version, "its own changes are no news");
     let output = child(&this(), "beside::child_that_opens", &place.path).output().expect("runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(ids(&due(&store, "a", at(1))), ["m0"]);
+    assert_ne!(store.data_version().expect("a number"), version);
 }
 
 #[test]
@@ -59,4 +62,18 @@ fn a_closed_store_is_read_and_opened_again() {
     let store = Store::open(&place.path).expect("opens beside a reader");
     publish(&store, 1, at(0));
     assert_eq!(list.events("s", 0, 9).expect("events").len(), 2);
+}
+
+#[test]
+fn ids_are_found_by_how_they_begin() {
+    let place = place();
+    let store = begun(&place.path);
+    (0..2).for_each(|sequence| publish(&store, sequence, at(0)));
+    let list = Store::open_read(&place.path).expect("opens");
+    assert_eq!(list.message_ids("M", 9).expect("ids"), ["m0", "m1"]);
+    assert_eq!(list.message_ids("m1", 9).expect("ids"), ["m1"]);
+    assert_eq!(list.message_ids("%", 9).expect("ids"), [""; 0]);
+    assert_eq!(list.session_ids("S", 9).expect("ids"), ["s"]);
+    assert_eq!(list.closed_chapters("s").expect("a number"), 2);
+    assert!(list.gaps("s").expect("gaps").is_empty());
 }

@@ -48,6 +48,24 @@ fn a_disabled_endpoint_gets_nothing_until_it_is_enabled() {
 }
 
 #[test]
+fn the_log_tells_since_when_an_endpoint_fails() {
+    let place = place();
+    let store = begun(&place.path);
+    (0..2).for_each(|sequence| publish(&store, sequence, at(0)));
+    let tried = |second: u64, status: u16| {
+        let delivery = due(&store, "a", at(second)).remove(0);
+        let next = if status == 200 { Next::Delivered } else { Next::Again { at: at(second) } };
+        store.record(&delivery, &attempt(at(second), status), &next).expect("recorded");
+        store.failing_since("a").expect("told")
+    };
+    assert_eq!(tried(5, 500), Some(at(5)));
+    assert_eq!(tried(6, 500), Some(at(5)));
+    assert_eq!(tried(7, 200), None);
+    assert_eq!(tried(8, 500), Some(at(8)));
+    assert_eq!(store.failing_since("b").expect("told"), None);
+}
+
+#[test]
 fn dead_letters_are_listed_and_replayed_with_the_same_body() {
     let place = place();
     let store = begun(&place.path);

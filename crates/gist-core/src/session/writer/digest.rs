@@ -11,7 +11,7 @@ use crate::model::{Request, SegmentId, View};
 use crate::prompt::digest::{PeriodPrompt, whole, whole_schema};
 use crate::prompt::flat;
 use crate::prompt::labels::Labels;
-use crate::time::{SECOND, Span, clock};
+use crate::time::{Span, clock, nanoseconds};
 
 const DIGEST_TOKENS: usize = 700;
 
@@ -146,13 +146,15 @@ fn fill_period(event: &mut ChapterEvent, period: &Period, text: &DigestText) {
     for chapter in &period.chapters {
         let title = if chapter.title.is_empty() { "…" } else { &chapter.title };
         let at = chapter.stream_time.unwrap_or(chapter.running_time);
-        event.text += &format!("- [{}] {title}\n", clock(at));
         if detailed {
+            event.text += &format!("**[{}] {title}**\n\n", clock(at));
             for point in &chapter.points {
-                let at = (point.start.max(0.0) * SECOND as f64) as u64;
-                event.text += &format!("  - [{}] {}\n", clock(at), point.text);
+                event.text += &format!("- [{}] {}\n", clock(nanoseconds(point.start)), point.text);
             }
+            event.text += "\n";
             event.points.extend(chapter.points.iter().cloned());
+        } else {
+            event.text += &format!("- [{}] {title}\n", clock(at));
         }
         event.subchapters.push(Subchapter {
             title: title.to_owned(),

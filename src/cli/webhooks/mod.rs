@@ -1,17 +1,18 @@
 //! `streamgist webhooks`: what `streamgist watch` sends, and what became of it.
 
+mod list;
+
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum};
 use gist_core::export::text::{one_line, shorten};
-use gist_store::{Endpoint, Filter, Listed, State, Store};
+use gist_store::{Filter, State, Store};
 use gist_webhook::{Client, EventType, Secret, envelope};
 use serde_json::json;
 
 use super::exit::Class;
-use super::store::{StoreArgs, moment, shown, unique};
-use super::table::table;
+use super::store::{StoreArgs, moment, unique};
 use crate::watch::config::{self, Receiver};
 
 /// Sends a test, shows what became of messages, sends them again
@@ -135,7 +136,7 @@ pub(crate) fn run(args: &WebhooksArgs) -> anyhow::Result<()> {
                 listed.extend(store.deliveries(&filter, None, limit.saturating_add(1))?);
             }
             let endpoints = store.counts()?.endpoints;
-            list(&endpoints, listed, *limit, *json);
+            list::show(&endpoints, listed, *limit, *json);
         }
         Command::Replay { store, which, dead } => replay(&store.change()?, which, *dead)?,
         Command::Enable { store, name } => enable(&store.change()?, name)?,
@@ -208,108 +209,6 @@ fn try_out(Receiver { endpoint, .. }: &Receiver) -> anyhow::Result<bool> {
     Ok(answer.error.is_none())
 }
 
-fn list(endpoints: &[Endpoint], mut listed: Vec<Listed>, limit: usize, json: bool) {
-    let more = listed.len() > limit;
-    listed.truncate(limit);
-    let now = SystemTime::now();
-    let waiting = endpoints.iter().filter(|e| e.pending > 0 || e.dead > 0 || e.disabled.is_some());
-    if json {
-        waiting.for_each(|endpoint| outln!("{}", endpoint_json(endpoint)));
-        listed.iter().for_each(|delivery| outln!("{}", delivery_json(delivery)));
-    } else {
-        let waiting: Vec<_> = waiting.map(|endpoint| endpoint_row(endpoint, now)).collect();
-        if !waiting.is_empty() {
-            out!("{}\n", table(["ENDPOINT", "PENDING", "DEAD", "OLDEST", "DISABLED"], waiting));
-        }
-        let head = ["ID", "TYPE", "ENDPOINT", "STATE", "ATTEMPTS", "STATUS", "LATENCY", "NEXT", "REASON"];
-        out!("{}", table(head, listed.iter().map(|delivery| delivery_row(delivery, now)).collect()));
-    }
-    if more {
-        eprintln!("There are more: --limit shows them.");
-    }
-}
-
-fn endpoint_json(Endpoint { name, pending, dead, oldest_pending, disabled }: &Endpoint) -> serde_json::Value {
-    json!({
-        "kind": "endpoint",
-        "endpoint": name,
-        "pending": pending,
-        "dead": dead,
-        "oldest-pending": oldest_pending.map(shown),
-        "disabled-since": disabled.as_ref().map(|(since, _)| shown(*since)),
-        "reason": disabled.as_ref().map(|(_, why)| why),
-    })
-}
-
-fn endpoint_row(
-    Endpoint { name, pending, dead, oldest_pending, disabled }: &Endpoint,
-    now: SystemTime,
-) -> [String; 5] {
-    let disabled = disabled.as_ref().map(|(since, why)| format!("since {}: {why}", shown(*since)));
-    let oldest = oldest_pending.map(|at| whole_seconds(now.duration_since(at).unwrap_or_default()));
-    [
-        name.clone(),
-        pending.to_string(),
-        dead.to_string(),
-        oldest.unwrap_or_else(none),
-        disabled.unwrap_or_else(none),
-    ]
-}
-
-/// Why it is where it is.
-fn reason(delivery: &Listed) -> Option<&str> {
-    let last = delivery.last.as_ref().and_then(|attempt| attempt.error.as_deref());
-    delivery.reason.as_deref().or(last.filter(|_| delivery.state == State::Pending))
-}
-
-fn delivery_json(delivery: &Listed) -> serde_json::Value {
-    let last = delivery.last.as_ref();
-    json!({
-        "kind": "delivery",
-        "id": delivery.webhook_id,
-        "type": delivery.event_type,
-        "endpoint": delivery.endpoint,
-        "session": delivery.session,
-        "sequence": delivery.sequence,
-        "created": shown(delivery.created),
-        "state": delivery.state.nick(),
-        "attempts": delivery.attempts,
-        "last-attempt": last.map(|attempt| shown(attempt.at)),
-        "last-status": last.and_then(|attempt| attempt.status),
-        "last-answer": last.map(|attempt| &attempt.answer),
-        "latency-ms": last.map(|attempt| attempt.latency.as_millis() as u64),
-        "next-attempt": delivery.next_at.map(shown),
-        "reason": reason(delivery),
-    })
-}
-
-fn delivery_row(delivery: &Listed, now: SystemTime) -> [String; 9] {
-    let last = delivery.last.as_ref();
-    let next = delivery.next_at.map(|at| match at.duration_since(now) {
-        Ok(wait) if wait >= Duration::from_secs(1) => format!("in {}", whole_seconds(wait)),
-        _ => "now".to_owned(),
-    });
-    [
-        delivery.webhook_id.clone(),
-        delivery.event_type.clone(),
-        delivery.endpoint.clone(),
-        delivery.state.nick().to_owned(),
-        delivery.attempts.to_string(),
-        last.and_then(|attempt| attempt.status).map_or_else(none, |status| status.to_string()),
-        last.map_or_else(none, |attempt| format!("{} ms", attempt.latency.as_millis())),
-        next.unwrap_or_else(none),
-        reason(delivery).map_or_else(none, str::to_owned),
-    ]
-}
-
-fn none() -> String {
-    "-".to_owned()
-}
-
-fn whole_seconds(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
-}
-
 fn replay(store: &Store, which: &Which, dead: bool) -> anyhow::Result<()> {
     let all = which.id.is_empty() && which.endpoint.is_none() && which.since.or(which.until).is_none();
     if all && !dead {
@@ -320,13 +219,11 @@ fn replay(store: &Store, which: &Which, dead: bool) -> anyhow::Result<()> {
     for filter in which.filters(store, dead.then_some(State::Dead))? {
         count += store.replay(&filter, SystemTime::now())?;
     }
+    let when = "by `streamgist watch` if it runs, or when it is started";
     match count {
-        0 => outln!(
-            "0 messages: none that was delivered or given up is among these; what is pending is sent anyway"
-        ),
-        _ => {
-            outln!("{count} messages are sent again, by `streamgist watch` if it runs, or when it is started")
-        }
+        0 => outln!("0 messages: only those that were delivered or given up are sent again"),
+        1 => outln!("1 message is sent again, {when}"),
+        _ => outln!("{count} messages are sent again, {when}"),
     }
     for endpoint in store.counts()?.endpoints {
         let meant = which.endpoint.as_ref().is_none_or(|name| *name == endpoint.name);
