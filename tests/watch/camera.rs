@@ -19,7 +19,8 @@ const SECONDS: usize = 120;
 pub(crate) fn film(folder: &Path) -> PathBuf {
     let path = folder.join("film.mkv");
     let topics = ["Rivers", "Bridges", "Harvest", "Copper", "Lanterns", "Weather", "Glaciers", "Clocks"];
-    let things = ["of the north", "and trade", "in winter", "at night", "for beginners", "under ground", "in use"];
+    let things =
+        ["of the north", "and trade", "in winter", "at night", "for beginners", "under ground", "in use"];
     let slides = (0..SECONDS / 3).map(|i| {
         let text = format!("{} {}", topics[i % topics.len()], things[i % things.len()]);
         format!("drawtext=font=DejaVu Sans:text='{text}':fontsize=40:x=20:y=100:enable='eq(floor(t/3),{i})'")
@@ -28,7 +29,20 @@ pub(crate) fn film(folder: &Path) -> PathBuf {
     let white = format!("color=white:s=640x240:r=4:d={SECONDS}");
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-f", "lavfi", "-i", &white, "-vf", &slides])
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-threads", "1", "-g", "2", "-pix_fmt", "yuv420p"])
+        .args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-bf",
+            "0",
+            "-threads",
+            "1",
+            "-g",
+            "2",
+            "-pix_fmt",
+            "yuv420p",
+        ])
         .arg(&path)
         .status()
         .expect("ffmpeg runs; install it with: apt-get install ffmpeg");

@@ -30,9 +30,13 @@ fn a_stop_closes_the_chapter_and_the_next_start_goes_on() {
     let mut shown = Vec::new();
     for _ in 0..2 {
         let mut run = desk.watch();
-        run.chapters(2);
+        run.chapters(1);
         let out = run.stop().out;
-        let last = out.iter().rev().take(3).map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let last = out
+            .iter()
+            .rev()
+            .take(3)
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         let last: Vec<_> = last.collect();
         assert!(last.iter().any(|event| event["type"] == "closed" && event["reason"] == "eos"), "{last:?}");
         assert!(last[0]["type"] == "digest" && last[0]["final"] == true, "{last:?}");
@@ -101,7 +105,9 @@ fn what_is_served_is_what_prometheus_reads() {
     run.chapters(2);
     run.until("a delivery", |_| !receiver.of("chapter.closed").is_empty());
     // Counters of the pipeline are read once a second.
-    run.until("pictures", |_| value(&get(port, "/metrics").1, "streamgist_stream_frames{").is_some_and(|n| n > 0.0));
+    run.until("pictures", |_| {
+        value(&get(port, "/metrics").1, "streamgist_stream_frames{").is_some_and(|n| n > 0.0)
+    });
     let (status, page) = get(port, "/metrics");
     assert_eq!(status, "HTTP/1.1 200 OK");
     for line in page.lines().filter(|line| !line.starts_with('#')) {

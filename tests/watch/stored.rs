@@ -110,7 +110,8 @@ impl Stored {
         }
         let mut told = 0;
         for digest in self.events().filter(|event| event["type"] == "digest") {
-            if let (Some(start), Some(until)) = (digest["period-start"].as_u64(), digest["period-end"].as_u64())
+            if let (Some(start), Some(until)) =
+                (digest["period-start"].as_u64(), digest["period-end"].as_u64())
                 && digest["final"] != true
             {
                 assert!(start >= told, "a time is told of twice: {digest}");
