@@ -13,20 +13,24 @@ use gst_rtsp_server::prelude::*;
 
 /// What its password is. It must be seen nowhere.
 pub(crate) const PASSWORD: &str = "xyzzy-4711";
-const SECONDS: usize = 120;
 
-/// Films slides: H.264 in Matroska.
+/// Films slides: two minutes of H.264 in Matroska.
 pub(crate) fn film(folder: &Path) -> PathBuf {
+    film_of(folder, 120)
+}
+
+/// The same, of another length.
+pub(crate) fn film_of(folder: &Path, seconds: usize) -> PathBuf {
     let path = folder.join("film.mkv");
     let topics = ["Rivers", "Bridges", "Harvest", "Copper", "Lanterns", "Weather", "Glaciers", "Clocks"];
     let things =
         ["of the north", "and trade", "in winter", "at night", "for beginners", "under ground", "in use"];
-    let slides = (0..SECONDS / 3).map(|i| {
+    let slides = (0..seconds.div_ceil(3)).map(|i| {
         let text = format!("{} {}", topics[i % topics.len()], things[i % things.len()]);
         format!("drawtext=font=DejaVu Sans:text='{text}':fontsize=40:x=20:y=100:enable='eq(floor(t/3),{i})'")
     });
     let slides = slides.collect::<Vec<_>>().join(",");
-    let white = format!("color=white:s=640x240:r=4:d={SECONDS}");
+    let white = format!("color=white:s=640x240:r=4:d={seconds}");
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-f", "lavfi", "-i", &white, "-vf", &slides])
         .args([

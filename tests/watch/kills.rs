@@ -31,7 +31,7 @@ fn some_moment(run: &mut Run, random: &mut Random) {
         run.until("an event", |run| run.events().len() >= wanted);
         std::thread::sleep(Duration::from_micros(random.next() % 50_000));
     } else {
-        std::thread::sleep(Duration::from_millis(random.next() % 2_000));
+        std::thread::sleep(Duration::from_millis(random.next() % 1_200));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::camera::{Camera, PASSWORD, film};
+use crate::camera::{Camera, PASSWORD, film, film_of};
 use crate::process::Ended;
 use crate::receiver::Receiver;
 use crate::stored::Stored;
@@ -109,5 +109,18 @@ fn a_camera_whose_clock_begins_anew_keeps_the_order_of_chapters() {
     camera.reset_time();
     run.chapters(1);
     let ended = run.stop();
+    holds(&desk, &receiver, &ended);
+}
+
+#[test]
+fn a_camera_whose_stream_ends_is_opened_anew() {
+    let desk = Desk::new();
+    let camera = Camera::start(&film_of(desk.folder.path(), 3));
+    let receiver = Receiver::good();
+    desk.configure(&camera.url(), "", &told(&receiver));
+    let mut run = desk.watch();
+    run.until("that it is back", |_| !receiver.of("stream.resumed").is_empty());
+    let ended = run.stop();
+    assert_eq!(receiver.of("stream.disconnected")[0]["reason"], "the source ended");
     holds(&desk, &receiver, &ended);
 }
