@@ -27,7 +27,7 @@ impl Random {
 /// Waits for some event or for some time, so that kills hit starts, texts, deliveries and everything between.
 fn some_moment(run: &mut Run, random: &mut Random) {
     if !random.next().is_multiple_of(3) {
-        let wanted = 1 + random.next() as usize % 4;
+        let wanted = 1 + random.next() as usize % 3;
         run.until("an event", |run| run.events().len() >= wanted);
         std::thread::sleep(Duration::from_micros(random.next() % 50_000));
     } else {
