@@ -14,9 +14,9 @@ use gst_rtsp_server::prelude::*;
 /// What its password is. It must be seen nowhere.
 pub(crate) const PASSWORD: &str = "xyzzy-4711";
 
-/// Films slides: two minutes of H.264 in Matroska.
+/// Films slides: a minute of H.264 in Matroska.
 pub(crate) fn film(folder: &Path) -> PathBuf {
-    film_of(folder, 120)
+    film_of(folder, 60)
 }
 
 /// The same, of another length.

@@ -106,7 +106,8 @@ fn what_is_served_is_what_prometheus_reads() {
     run.until("a delivery", |_| !receiver.of("chapter.closed").is_empty());
     // Counters of the pipeline are read once a second.
     run.until("pictures", |_| {
-        value(&get(port, "/metrics").1, "streamgist_stream_frames{").is_some_and(|n| n > 0.0)
+        value(&get(port, "/metrics").1, "streamgist_stream_frames{stream=\"hall\",stage=\"in\"}")
+            .is_some_and(|n| n > 0.0)
     });
     let (status, page) = get(port, "/metrics");
     assert_eq!(status, "HTTP/1.1 200 OK");
