@@ -147,7 +147,7 @@ impl Watch {
             profile: false,
         };
         let pipeline = Pipeline::without_input(&job, reconnects)?;
-        let now = Instant::now();
+        let (position, now) = (start(&pipeline, &chosen)?, Instant::now());
         let line = Line {
             uri,
             reconnects,
@@ -155,10 +155,9 @@ impl Watch {
             retry_at: Some(now),
             up: false,
             started: chosen.past.is_some(),
-            position: 0,
+            position,
             moved: now,
         };
-        let line = Line { position: start(&pipeline, &chosen)?, ..line };
         if self.publisher.is_none() {
             self.publisher = Some(self.publisher(&chosen)?);
         }
