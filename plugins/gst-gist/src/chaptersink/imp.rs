@@ -22,11 +22,11 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::Format;
 use super::output::{ChapterFile, Refused};
+use crate::events;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("gistchaptersink", gst::DebugColorFlags::empty(), Some("Chapters into a file"))
@@ -195,11 +195,7 @@ impl ObjectImpl for ChapterSink {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        // Chapters are sparse and late by nature: no waiting for their time, and none for a first one to preroll.
-        obj.set_sync(false);
-        obj.set_async(false);
-        obj.set_enable_last_sample(false);
+        events::take_as_they_come(&*self.obj());
     }
 }
 
@@ -219,14 +215,7 @@ impl ElementImpl for ChapterSink {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps =
-                gst::Caps::builder("application/x-json").field("format", gist_core::event::SCHEMA).build();
-            let sink =
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &caps);
-            sink.into_iter().collect()
-        });
-        &TEMPLATES
+        events::sink_templates()
     }
 
     fn change_state(

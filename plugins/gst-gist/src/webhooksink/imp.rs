@@ -24,7 +24,6 @@ use gist_webhook::EventType;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::delivery::Delivery;
@@ -165,11 +164,7 @@ impl ObjectImpl for WebhookSink {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        // Chapters are sparse and late by nature: no waiting for their time, and none for a first one to preroll.
-        obj.set_sync(false);
-        obj.set_async(false);
-        obj.set_enable_last_sample(false);
+        events::take_as_they_come(&*self.obj());
     }
 }
 
@@ -189,14 +184,7 @@ impl ElementImpl for WebhookSink {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps =
-                gst::Caps::builder("application/x-json").field("format", gist_core::event::SCHEMA).build();
-            let sink =
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &caps);
-            sink.into_iter().collect()
-        });
-        &TEMPLATES
+        events::sink_templates()
     }
 
     fn change_state(
