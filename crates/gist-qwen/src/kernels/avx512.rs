@@ -10,8 +10,9 @@
 
 use super::activations::{TileBlock, TileSums};
 use super::avx2::Avx2;
-use super::panel::Scratch;
-use super::units::{Block, LANES, LINES, Line, Unit, Widen};
+use super::panel::{Scratch, Tile, Weights};
+use super::simd::Simd;
+use super::units::{LANES, LINES, Line, Unit};
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has what this file enables: exists only when detected.
@@ -49,32 +50,112 @@ impl Avx512 {
     }
 }
 
-impl Widen for Avx512 {
+impl Simd for Avx512 {
+    type Line = __m512i;
+    type Lanes = __m512;
+
     #[inline(always)]
-    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES] {
-        // SAFETY: `self` exists only if the CPU has the features; the unaligned load takes the reference's 32 bytes.
-        unsafe { lanes(_mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast()))) }
+    fn load(self, line: &Line) -> __m512i {
+        // SAFETY: `self` exists only if the CPU has the features, here and below; a line is 64 bytes, one unaligned load
+        // inside the reference.
+        unsafe { _mm512_loadu_si512(line.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES] {
-        // SAFETY: `self` exists only if the CPU has the features; the unaligned load takes the reference's 16 bytes.
-        unsafe { lanes(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast())))) }
+    fn store(self, line: __m512i, to: &mut Line) {
+        // SAFETY: 64 bytes are one unaligned store inside the exclusive reference.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), line) }
     }
 
     #[inline(always)]
-    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES] {
+    fn nibbles(self, line: __m512i) -> [__m512i; 2] {
+        // SAFETY: registers only.
+        unsafe {
+            let mask = _mm512_set1_epi8(15);
+            [_mm512_and_si512(line, mask), _mm512_and_si512(_mm512_srli_epi16::<4>(line), mask)]
+        }
+    }
+
+    #[inline(always)]
+    fn plane(self, low: __m512i, high: __m512i, at: usize, mask: u8) -> __m512i {
+        // SAFETY: registers only.
+        unsafe {
+            // What a shift carries over from the other byte of a word is masked off.
+            let high = if at < 4 {
+                _mm512_sll_epi16(high, _mm_cvtsi32_si128(4 - at as i32))
+            } else {
+                _mm512_srl_epi16(high, _mm_cvtsi32_si128(at as i32 - 4))
+            };
+            let mask = _mm512_set1_epi8((mask << 4).cast_signed());
+            _mm512_or_si512(low, _mm512_and_si512(high, mask))
+        }
+    }
+
+    #[inline(always)]
+    fn load_lanes(self, lanes: &[f32; LANES]) -> __m512 {
+        // SAFETY: 16 floats are one unaligned load inside the reference.
+        unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_lanes(self, lanes: __m512, to: &mut [f32; LANES]) {
+        // SAFETY: 16 floats are one unaligned store inside the exclusive reference.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), lanes) }
+    }
+
+    #[inline(always)]
+    fn halves(self, halves: &[u16; LANES]) -> __m512 {
+        // SAFETY: the unaligned load takes the reference's 32 bytes.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: &[u8; LANES]) -> __m512 {
+        // SAFETY: the unaligned load takes the reference's 16 bytes.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    fn signed(self, bytes: &[i8; LANES]) -> __m512 {
         // SAFETY: as for `bytes`.
-        unsafe { lanes(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.as_ptr().cast())))) }
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: registers only.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_mul(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: registers only.
+        unsafe { _mm512_fnmadd_ps(b, c, a) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        self.avx2.prefetch(line);
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn lanes(value: __m512) -> [f32; LANES] {
-    let mut out = [0.0; LANES];
-    store_lanes(&mut out, value);
-    out
+impl Tile for Avx512 {
+    #[inline(always)]
+    fn tile<U: Unit, const T: usize>(
+        self,
+        weights: &(impl Weights + ?Sized),
+        x: &[TileBlock<T>],
+        sums: &mut TileSums<T>,
+    ) {
+        // SAFETY: `self` exists only if the CPU has the features that `tile` enables.
+        unsafe { tile::<U, T>(self, weights, x, sums) }
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
@@ -90,52 +171,67 @@ fn panel<U: Unit, const T: usize>(
     sums: &mut [TileSums<T>],
     scratch: &mut Scratch,
 ) {
-    super::panel::multiply(units, x, sums, scratch, avx512, prefetch, |w, x, sums| tile::<U, T>(w, x, sums));
+    super::panel::multiply(avx512, units, x, sums, scratch);
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn tile<U: Unit, const T: usize>(w: &[Block], x: &[TileBlock<T>], sums: &mut TileSums<T>) {
-    let mut totals: [__m512; T] = std::array::from_fn(|t| load_lanes(&sums[t]));
-    for (w, x) in w.iter().zip(x) {
+fn tile<U: Unit, const T: usize>(
+    avx512: Avx512,
+    weights: &(impl Weights + ?Sized),
+    x: &[TileBlock<T>],
+    sums: &mut TileSums<T>,
+) {
+    let mut totals: [__m512; T] = std::array::from_fn(|t| avx512.load_lanes(&sums[t]));
+    for (block, x) in x.iter().enumerate() {
         for half in 0..U::HALVES {
-            let lines = half * LINES / U::HALVES..(half + 1) * LINES / U::HALVES;
-            let products =
-                sums_of::<U, T>(&w.q[lines.clone()], &x.q[lines], &x.pairs[half..half + 2 / U::HALVES]);
-            let scale = load_lanes(&w.scale[half]);
+            let scale = weights.scale(avx512, block, half);
+            let products = sums_of::<U, T>(avx512, weights, x, block, half);
             for ((total, products), x_scale) in totals.iter_mut().zip(products).zip(x.scale) {
                 let product = _mm512_mul_ps(_mm512_cvtepi32_ps(products), scale);
                 *total = _mm512_fmadd_ps(product, _mm512_set1_ps(x_scale), *total);
             }
         }
         if U::OFFSET {
-            let offset = load_lanes(&w.offset);
+            let offset = weights.offset(avx512, block);
             for (total, x_sum) in totals.iter_mut().zip(x.sum) {
                 *total = _mm512_fmadd_ps(offset, _mm512_set1_ps(x_sum), *total);
             }
         }
     }
     for (sums, total) in sums.iter_mut().zip(totals) {
-        store_lanes(sums, total);
+        avx512.store_lanes(total, sums);
     }
 }
 
-/// `Σ (q - BIAS) * x` over some lines for `T` rows of activations, for each of 16 weight rows. Even and odd lines have
-/// sums of their own, so that twice as many products are under way.
+/// `Σ (q - BIAS) * x` over a half of a block for `T` rows of activations, for each of 16 weight rows. Even and odd lines
+/// have sums of their own, so that twice as many products are under way.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn sums_of<U: Unit, const T: usize>(w: &[Line], x: &[[i32; T]], pairs: &[[i32; T]]) -> [__m512i; T] {
+fn sums_of<U: Unit, const T: usize>(
+    avx512: Avx512,
+    weights: &(impl Weights + ?Sized),
+    x: &TileBlock<T>,
+    block: usize,
+    half: usize,
+) -> [__m512i; T] {
     let bias = if U::SIGNED { 128 } else { i32::from(U::BIAS) };
     let mut even = [_mm512_setzero_si512(); T];
     let mut odd = even;
     if bias != 0 {
+        let pairs = &x.pairs[half..half + 2 / U::HALVES];
         for (t, even) in even.iter_mut().enumerate() {
             let sum: i32 = pairs.iter().map(|pairs| (pairs[t] >> 16) + i32::from(pairs[t] as i16)).sum();
             *even = _mm512_set1_epi32(-bias * sum);
         }
     }
-    for (w, x) in w.as_chunks::<2>().0.iter().zip(x.as_chunks::<2>().0) {
-        let w = [load_line::<U>(&w[0]), load_line::<U>(&w[1])];
+    let count = LINES / 2 / U::HALVES;
+    for pair in half * count..(half + 1) * count {
+        let mut w = weights.lines(avx512, block, pair);
+        if U::SIGNED {
+            w = w.map(|line| _mm512_xor_si512(line, _mm512_set1_epi8(i8::MIN)));
+        }
+        let x = [&x.q[2 * pair], &x.q[2 * pair + 1]];
         for t in 0..T {
             even[t] = _mm512_dpbusd_epi32(even[t], w[0], _mm512_set1_epi32(x[0][t]));
             odd[t] = _mm512_dpbusd_epi32(odd[t], w[1], _mm512_set1_epi32(x[1][t]));
@@ -145,32 +241,4 @@ fn sums_of<U: Unit, const T: usize>(w: &[Line], x: &[[i32; T]], pairs: &[[i32; T
         *even = _mm512_add_epi32(*even, odd);
     }
     even
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_line<U: Unit>(line: &Line) -> __m512i {
-    // SAFETY: a line is 64 bytes, one unaligned load inside the reference.
-    let line = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
-    if U::SIGNED { _mm512_xor_si512(line, _mm512_set1_epi8(i8::MIN)) } else { line }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_lanes(lanes: &[f32; LANES]) -> __m512 {
-    // SAFETY: 16 floats are one unaligned load inside the reference.
-    unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store_lanes(lanes: &mut [f32; LANES], value: __m512) {
-    // SAFETY: 16 floats are one unaligned store inside the exclusive reference.
-    unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), value) }
-}
-
-#[inline(always)]
-fn prefetch(line: *const u8) {
-    // SAFETY: a prefetch is a hint that never faults, whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
 }

@@ -1,9 +1,7 @@
 //! The packed K types: units of 256 `k`, with scales of their own for each 32 or 16.
 
-use super::units::{
-    Block, LANES, LINES, Line, Nibbles, Unit, Widen, place, set_fifth_bit, set_nibble, u16_at,
-    unpack_fifth_bit, unpack_nibbles,
-};
+use super::simd::Simd;
+use super::units::{LANES, LINES, Line, Nibbles, Unit, fifth_bits, place, set_fifth_bit, set_nibble, u16_at};
 
 /// Scale and minimum `j` of the 12 packed bytes of Q4_K and Q5_K, 6 bits each.
 fn k_scale_min(j: usize, packed: &[u8]) -> (u8, u8) {
@@ -36,22 +34,23 @@ impl KScales {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, bias: u8, out: &mut [Block]) {
-        let (d, dmin) = (widen.halves(&self.d), widen.halves(&self.dmin));
-        for ((block, scale), min) in out.iter_mut().zip(&self.scale).zip(&self.min) {
-            let (scale, min) = (widen.bytes(scale), widen.bytes(min));
-            for lane in 0..LANES {
-                let scale = d[lane] * scale[lane];
-                block.scale[0][lane] = scale;
-                block.offset[lane] = scale * f32::from(bias) - dmin[lane] * min[lane];
-            }
-        }
+    fn scale<S: Simd>(&self, simd: S, block: usize) -> S::Lanes {
+        simd.mul(simd.halves(&self.d), simd.bytes(&self.scale[block]))
+    }
+
+    #[inline(always)]
+    fn offset<S: Simd>(&self, simd: S, block: usize, bias: u8) -> S::Lanes {
+        let taken_off = match bias {
+            0 => simd.splat(0.0),
+            bias => simd.mul(self.scale(simd, block), simd.splat(f32::from(bias))),
+        };
+        simd.sub_mul(taken_off, simd.halves(&self.dmin), simd.bytes(&self.min[block]))
     }
 }
 
 /// 4 bits, scale and minimum each 32.
 #[derive(Clone, Copy)]
-#[repr(C, align(32))]
+#[repr(C, align(64))]
 pub(super) struct Q4K {
     scales: KScales,
     low: [Nibbles; 8],
@@ -74,17 +73,24 @@ impl Unit for Q4K {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
-        self.scales.unpack(widen, Self::BIAS, out);
-        for (block, low) in out.iter_mut().zip(&self.low) {
-            unpack_nibbles(low, &mut block.q);
-        }
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2] {
+        simd.nibbles(simd.load(&self.low[block][pair]))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, block: usize, _: usize) -> S::Lanes {
+        self.scales.scale(simd, block)
+    }
+
+    #[inline(always)]
+    fn offset<S: Simd>(&self, simd: S, block: usize) -> S::Lanes {
+        self.scales.offset(simd, block, Self::BIAS)
     }
 }
 
 /// 5 bits, scale and minimum each 32. Low and high bits of a block lie together, so that memory is read in order.
 #[derive(Clone, Copy)]
-#[repr(C, align(32))]
+#[repr(C, align(64))]
 pub(super) struct Q5K {
     scales: KScales,
     bits: [(Nibbles, Line); 8],
@@ -112,23 +118,30 @@ impl Unit for Q5K {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
-        self.scales.unpack(widen, Self::BIAS, out);
-        for (block, (low, high)) in out.iter_mut().zip(&self.bits) {
-            unpack_nibbles(low, &mut block.q);
-            unpack_fifth_bit(high, &mut block.q);
-        }
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2] {
+        let (low, high) = &self.bits[block];
+        fifth_bits(simd, low, high, pair)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, block: usize, _: usize) -> S::Lanes {
+        self.scales.scale(simd, block)
+    }
+
+    #[inline(always)]
+    fn offset<S: Simd>(&self, simd: S, block: usize) -> S::Lanes {
+        self.scales.offset(simd, block, Self::BIAS)
     }
 }
 
 /// 6 bits, a signed scale each 16.
 #[derive(Clone, Copy)]
-#[repr(C, align(32))]
+#[repr(C, align(64))]
 pub(super) struct Q6K {
-    d: [u16; LANES],
-    scale: [[[i8; LANES]; 2]; 8],
     /// Low and high bits of a block; of the high ones bits `2 * (j % 4)` of line `j / 4` belong to line `j`.
     bits: [(Nibbles, [Line; 2]); 8],
+    scale: [[[i8; LANES]; 2]; 8],
+    d: [u16; LANES],
 }
 
 impl Unit for Q6K {
@@ -162,20 +175,15 @@ impl Unit for Q6K {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
-        let d = widen.halves(&self.d);
-        for ((block, scale), (low, high)) in out.iter_mut().zip(&self.scale).zip(&self.bits) {
-            for (out, scale) in block.scale.iter_mut().zip(scale) {
-                for ((out, d), scale) in out.iter_mut().zip(&d).zip(widen.signed(scale)) {
-                    *out = d * scale;
-                }
-            }
-            unpack_nibbles(low, &mut block.q);
-            for (j, line) in block.q.iter_mut().enumerate() {
-                for (byte, &bits) in line.iter_mut().zip(&high[j / 4]) {
-                    *byte |= ((bits >> (2 * (j % 4))) & 3) << 4;
-                }
-            }
-        }
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2] {
+        let (low, high) = &self.bits[block];
+        let ([even, odd], high) = (simd.nibbles(simd.load(&low[pair])), simd.load(&high[pair / 2]));
+        let at = pair % 2 * 4;
+        [simd.plane(even, high, at, 3), simd.plane(odd, high, at + 2, 3)]
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, block: usize, half: usize) -> S::Lanes {
+        simd.mul(simd.halves(&self.d), simd.signed(&self.scale[block][half]))
     }
 }

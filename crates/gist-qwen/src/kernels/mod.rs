@@ -3,6 +3,7 @@
 //! * `units`, `k_units`: the packed layouts and how GGUF blocks get there.
 //! * `activations`: rows quantised to 8 bits with a scale each 32 values.
 //! * `kv`: keys and values.
+//! * `simd`: the vector code they are unpacked with.
 //! * `panel`: the loop over the depth; `scalar`, `avx2`, `avx512`: its inner kernel, chosen at run time by `Cpu`.
 //!
 //! The result differs from the exact product with the dequantised weights only by the quantisation of the
@@ -19,6 +20,7 @@ pub(crate) mod kv;
 mod output;
 mod panel;
 mod scalar;
+mod simd;
 pub(crate) mod team;
 mod units;
 
@@ -29,8 +31,9 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use k_units::{Q4K, Q5K, Q6K};
 use output::Columns;
 use panel::{Scratch, TILES};
+use simd::Plain;
 use std::sync::OnceLock;
-use units::{BLOCK, Block, LANES, Plain, Q40, Q50, Q80, Unit};
+use units::{BLOCK, Block, LANES, Q40, Q50, Q80, Unit};
 
 /// Weight values times rows below which a second thread costs more than it brings (about 20 µs of one core).
 const PARALLEL_FROM: usize = 1 << 18;
@@ -104,7 +107,7 @@ impl Cpu {
         scratch: &mut Scratch,
     ) {
         match self {
-            Self::Portable => panel::multiply(units, x, sums, scratch, Plain, |_| (), scalar::tile::<U, T>),
+            Self::Portable => panel::multiply(Plain, units, x, sums, scratch),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.panel(units, x, sums, scratch),
             #[cfg(target_arch = "x86_64")]

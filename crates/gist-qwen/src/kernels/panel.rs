@@ -1,16 +1,16 @@
-//! A panel (16 output rows over the whole depth) times all rows of activations: the loop that both kernels share.
+//! A panel (16 output rows over the whole depth) times all rows of activations: the loop that all kernels share.
 
 use super::activations::{TileBlock, TileSums};
-use super::units::{Block, Unit, Widen};
+use super::simd::Simd;
+use super::units::{Block, LANES, Unit};
 
 /// Blocks of 32 unpacked at a time: 4 KB of weights and, with [`TILES`] tiles, 16 KB of activations live in L1.
 const CHUNK: usize = 8;
 /// Tiles of activation rows whose sums are kept while a panel is walked.
 pub(super) const TILES: usize = 11;
 
-/// How far ahead of use a lone row fetches weights, in bytes. Unpacking reads memory in bursts; without this the
-/// multiplication between them would leave the memory idle (measured: half the speed).
-const AHEAD: usize = 8192;
+/// How far ahead of use a lone row fetches weights, in bytes.
+const AHEAD: usize = 4096;
 
 /// Where weights are unpacked to.
 pub(super) struct Scratch([Block; CHUNK]);
@@ -21,34 +21,96 @@ impl Scratch {
     }
 }
 
+/// The weights of some blocks of 32 `k`, as a kernel takes them.
+pub(super) trait Weights {
+    /// Lines `2 * pair` and `2 * pair + 1` of a block.
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2];
+    fn scale<S: Simd>(&self, simd: S, block: usize, half: usize) -> S::Lanes;
+    fn offset<S: Simd>(&self, simd: S, block: usize) -> S::Lanes;
+}
+
+/// Unpacked before, since several tiles of activations are multiplied with them.
+impl Weights for [Block] {
+    #[inline(always)]
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2] {
+        let q = &self[block].q;
+        [simd.load(&q[2 * pair]), simd.load(&q[2 * pair + 1])]
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, block: usize, half: usize) -> S::Lanes {
+        simd.load_lanes(&self[block].scale[half])
+    }
+
+    #[inline(always)]
+    fn offset<S: Simd>(&self, simd: S, block: usize) -> S::Lanes {
+        simd.load_lanes(&self[block].offset)
+    }
+}
+
+/// Unpacked on the way, since they are used once: through memory and back takes longer than the product. Fetches what
+/// lies ahead as it goes, so that memory is read without a pause.
+struct Once<'a, U>(&'a U);
+
+impl<U: Unit> Weights for Once<'_, U> {
+    #[inline(always)]
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2] {
+        self.0.lines(simd, block, pair)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, block: usize, half: usize) -> S::Lanes {
+        if half == 0 {
+            let size = size_of::<U>() / U::BLOCKS;
+            let ahead = std::ptr::from_ref(self.0).cast::<u8>().wrapping_add(AHEAD + block * size);
+            (0..size).step_by(64).for_each(|line| simd.prefetch(ahead.wrapping_add(line)));
+        }
+        self.0.scale(simd, block, half)
+    }
+
+    #[inline(always)]
+    fn offset<S: Simd>(&self, simd: S, block: usize) -> S::Lanes {
+        self.0.offset(simd, block)
+    }
+}
+
+/// Adds the products of some blocks of weights with as many of a tile's activations to the sums of the tile.
+pub(super) trait Tile: Simd {
+    fn tile<U: Unit, const T: usize>(
+        self,
+        weights: &(impl Weights + ?Sized),
+        x: &[TileBlock<T>],
+        sums: &mut TileSums<T>,
+    );
+}
+
 /// `sums[tile][t][lane] = Σ_k w[lane, k] * x[tile * T + t, k]` for the panel `units`, with `x` laid out as
-/// `[tile][block]` and as many tiles as `sums`. `tile` adds the products of some blocks to the sums of one tile;
-/// `prefetch` hints that a cache line will be read (it may lie behind the end of the weights).
+/// `[tile][block]` and as many tiles as `sums`.
 #[inline(always)]
 pub(super) fn multiply<U: Unit, const T: usize>(
+    kernel: impl Tile,
     units: &[U],
     x: &[TileBlock<T>],
     sums: &mut [TileSums<T>],
     scratch: &mut Scratch,
-    widen: impl Widen,
-    prefetch: impl Fn(*const u8),
-    tile: impl Fn(&[Block], &[TileBlock<T>], &mut TileSums<T>),
 ) {
     let blocks = units.len() * U::BLOCKS;
     assert_eq!(x.len(), sums.len() * blocks);
-    sums.fill([[0.0; super::units::LANES]; T]);
+    sums.fill([[0.0; LANES]; T]);
+    if let (1, [sums]) = (T, &mut *sums) {
+        for (unit, x) in units.iter().zip(x.chunks_exact(U::BLOCKS)) {
+            kernel.tile::<U, T>(&Once(unit), x, sums);
+        }
+        return;
+    }
     for (chunk, units) in units.chunks(CHUNK / U::BLOCKS).enumerate() {
         for (unit, out) in units.iter().zip(scratch.0.chunks_exact_mut(U::BLOCKS)) {
-            unit.unpack(widen, out);
-        }
-        if T == 1 {
-            let next = units.as_ptr().cast::<u8>().wrapping_add(AHEAD);
-            (0..size_of_val(units)).step_by(64).for_each(|line| prefetch(next.wrapping_add(line)));
+            unit.unpack(kernel, out);
         }
         let (start, count) = (chunk * CHUNK, units.len() * U::BLOCKS);
         for (i, sums) in sums.iter_mut().enumerate() {
             let x = &x[i * blocks + start..][..count];
-            tile(&scratch.0[..count], x, sums);
+            kernel.tile::<U, T>(&scratch.0[..count], x, sums);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The kernels against a slow oracle: candle's dequantised weights, accumulated in f64.
 
-use super::units::half_to_f32;
+use super::simd::half_to_f32;
 use super::*;
 use candle_core::Device;
 use candle_core::quantized::QStorage;

@@ -10,6 +10,8 @@
 //! The types in blocks of 32 are here, the K types in `k_units`. Formulas: `dequantize_row_*` in `ggml-quants.c` of
 //! llama.cpp, as in candle's `k_quants.rs`.
 
+use super::simd::Simd;
+
 /// Output rows interleaved in a unit.
 pub(super) const LANES: usize = 16;
 /// Input values that share a scale in the kernels.
@@ -58,55 +60,42 @@ pub(super) trait Unit: Copy + Send + Sync {
     /// Writes the GGUF block of one row (`GGUF_BYTES` long) into lane `row`. The lane must be zero before.
     fn set_row(&mut self, row: usize, gguf: &[u8]);
 
+    /// Lines `2 * pair` and `2 * pair + 1` of a block, unpacked.
+    fn lines<S: Simd>(&self, simd: S, block: usize, pair: usize) -> [S::Line; 2];
+
+    /// The scales of a half of a block.
+    fn scale<S: Simd>(&self, simd: S, block: usize, half: usize) -> S::Lanes;
+
+    /// What is added to the weights of a block: only of types with minimums.
+    fn offset<S: Simd>(&self, simd: S, _block: usize) -> S::Lanes {
+        simd.splat(0.0)
+    }
+
     /// Unpacks into `out[..BLOCKS]`.
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]);
-}
-
-/// How the scales of 16 rows become floats: compilers find the vector instructions for it now and then only.
-pub(super) trait Widen: Copy {
-    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES];
-    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES];
-    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES];
-}
-
-/// For any CPU.
-#[derive(Clone, Copy)]
-pub(super) struct Plain;
-
-impl Widen for Plain {
-    fn halves(self, halves: &[u16; LANES]) -> [f32; LANES] {
-        halves.map(half_to_f32)
-    }
-
-    fn bytes(self, bytes: &[u8; LANES]) -> [f32; LANES] {
-        bytes.map(f32::from)
-    }
-
-    fn signed(self, bytes: &[i8; LANES]) -> [f32; LANES] {
-        bytes.map(f32::from)
+    #[inline(always)]
+    fn unpack<S: Simd>(&self, simd: S, out: &mut [Block]) {
+        for (block, out) in out.iter_mut().enumerate().take(Self::BLOCKS) {
+            for (pair, out) in out.q.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                let lines = self.lines(simd, block, pair);
+                out.iter_mut().zip(lines).for_each(|(out, line)| simd.store(line, out));
+            }
+            for (half, out) in out.scale.iter_mut().enumerate().take(Self::HALVES) {
+                simd.store_lanes(self.scale(simd, block, half), out);
+            }
+            if Self::OFFSET {
+                simd.store_lanes(self.offset(simd, block), &mut out.offset);
+            }
+        }
     }
 }
 
 pub(super) type Nibbles = [Line; LINES / 2];
 
+/// Two lines of five bits: bit `j` of `high` belongs to line `j`.
 #[inline(always)]
-pub(super) fn unpack_nibbles(low: &Nibbles, q: &mut [Line; LINES]) {
-    for (i, line) in low.iter().enumerate() {
-        for (b, &byte) in line.iter().enumerate() {
-            q[2 * i][b] = byte & 15;
-            q[2 * i + 1][b] = byte >> 4;
-        }
-    }
-}
-
-/// Adds the fifth bit: bit `j` of `high` belongs to line `j`.
-#[inline(always)]
-pub(super) fn unpack_fifth_bit(high: &Line, q: &mut [Line; LINES]) {
-    for (j, line) in q.iter_mut().enumerate() {
-        for (byte, &bits) in line.iter_mut().zip(high) {
-            *byte |= ((bits >> j) & 1) << 4;
-        }
-    }
+pub(super) fn fifth_bits<S: Simd>(simd: S, low: &Nibbles, high: &Line, pair: usize) -> [S::Line; 2] {
+    let ([even, odd], high) = (simd.nibbles(simd.load(&low[pair])), simd.load(high));
+    [simd.plane(even, high, 2 * pair, 1), simd.plane(odd, high, 2 * pair + 1, 1)]
 }
 
 /// Where value `k` (of 32) of `row` lies: line, byte in the line.
@@ -126,21 +115,6 @@ pub(super) fn set_fifth_bit(high: &mut Line, k: usize, row: usize, bit: u8) {
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-/// IEEE half to single without branches or subnormal arithmetic (scales of K types are often subnormal halves, and
-/// multiplying subnormals stalls some CPUs).
-#[inline(always)]
-pub(super) fn half_to_f32(half: u16) -> f32 {
-    const REBIAS: u32 = (127 - 15) << 23;
-    const SUBNORMAL: u32 = REBIAS + (1 << 23);
-    let bits = u32::from(half & 0x7fff) << 13;
-    let exponent = half & 0x7c00;
-    let special = if exponent == 0x7c00 { REBIAS } else { 0 };
-    let normal = bits + REBIAS + special;
-    let subnormal = (f32::from_bits(bits + SUBNORMAL) - f32::from_bits(SUBNORMAL)).to_bits();
-    let magnitude = if exponent == 0 { subnormal } else { normal };
-    f32::from_bits(magnitude | (u32::from(half & 0x8000) << 16))
 }
 
 /// 4 bits around 8, a scale each 32.
@@ -166,10 +140,13 @@ impl Unit for Q40 {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
-        let block = &mut out[0];
-        block.scale[0] = widen.halves(&self.d);
-        unpack_nibbles(&self.low, &mut block.q);
+    fn lines<S: Simd>(&self, simd: S, _: usize, pair: usize) -> [S::Line; 2] {
+        simd.nibbles(simd.load(&self.low[pair]))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, _: usize, _: usize) -> S::Lanes {
+        simd.halves(&self.d)
     }
 }
 
@@ -200,11 +177,13 @@ impl Unit for Q50 {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
-        let block = &mut out[0];
-        block.scale[0] = widen.halves(&self.d);
-        unpack_nibbles(&self.low, &mut block.q);
-        unpack_fifth_bit(&self.high, &mut block.q);
+    fn lines<S: Simd>(&self, simd: S, _: usize, pair: usize) -> [S::Line; 2] {
+        fifth_bits(simd, &self.low, &self.high, pair)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, _: usize, _: usize) -> S::Lanes {
+        simd.halves(&self.d)
     }
 }
 
@@ -232,9 +211,12 @@ impl Unit for Q80 {
     }
 
     #[inline(always)]
-    fn unpack(&self, widen: impl Widen, out: &mut [Block]) {
-        let block = &mut out[0];
-        block.scale[0] = widen.halves(&self.d);
-        block.q = self.q;
+    fn lines<S: Simd>(&self, simd: S, _: usize, pair: usize) -> [S::Line; 2] {
+        [simd.load(&self.q[2 * pair]), simd.load(&self.q[2 * pair + 1])]
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(&self, simd: S, _: usize, _: usize) -> S::Lanes {
+        simd.halves(&self.d)
     }
 }
