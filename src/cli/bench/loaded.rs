@@ -15,13 +15,18 @@ pub(super) fn load(model: &str, options: LoadOptions<'_>) -> anyhow::Result<Arc<
     QwenModel::load(&gist_models::locate(model)?, options).map_err(failed)
 }
 
-/// The first `limit` sessions of a file that have `tokens` tokens, each as one text.
+/// The first `limit` sessions of a file that have `tokens` tokens, each as one text; if none has so many, one session
+/// after the other as a single text.
 pub(super) fn texts(data: &Path, tokens: usize, limit: usize) -> anyhow::Result<Vec<String>> {
     let sessions = crate::eval::data::read(data, None)?;
-    let texts = sessions.iter().map(|s| s.lines.iter().map(|l| format!("{}\n", l.text)).collect());
-    // No token is longer than 16 letters for long: what is shorter need not be read to be left out.
-    let texts: Vec<String> = texts.filter(|text: &String| text.len() > 4 * tokens).take(limit).collect();
-    if texts.is_empty() || tokens < 2 {
+    let text = |lines: &[crate::eval::data::Line]| lines.iter().map(|l| format!("{}\n", l.text)).collect();
+    // Few texts have as little as four letters a token: what is shorter need not be read to be left out.
+    let enough = |text: &String| text.len() > 4 * tokens;
+    let mut texts: Vec<String> = sessions.iter().map(|s| text(&s.lines)).filter(enough).take(limit).collect();
+    if texts.is_empty() {
+        texts.push(sessions.iter().map(|s| text(&s.lines)).collect());
+    }
+    if !enough(&texts[0]) || tokens < 2 {
         return Err(Class::Input.failure(format!("no session has {tokens} tokens")));
     }
     Ok(texts)
