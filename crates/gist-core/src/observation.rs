@@ -31,7 +31,9 @@ impl Source {
 
     /// The source of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Speech, Self::Screen, Self::Picture, Self::Note].into_iter().find(|source| source.name() == name)
+        [Self::Speech, Self::Screen, Self::Picture, Self::Note]
+            .into_iter()
+            .find(|source| source.name() == name)
     }
 }
 
