@@ -298,9 +298,11 @@ impl Session {
         self.detector.restart(time);
     }
 
-    /// Nothing came until `time`, for too short a while to end the chapter: it is counted and told of.
-    pub fn missed(&mut self, time: u64) {
-        let gap = self.periods.gap(time);
+    /// Nothing came between two running-times (nanoseconds), for too short a while to end the chapter: it is counted and
+    /// told of.
+    pub fn missed(&mut self, from: u64, until: u64) {
+        self.periods.something(from);
+        let gap = self.periods.gap(until);
         if let Some(open) = &mut self.open {
             open.coverage.gap_ns += gap;
         }

@@ -105,9 +105,9 @@ fn a_short_break_is_told_of_and_the_chapter_goes_on() {
     say(&mut s, 0, 5, "before");
     s.begin(10 * SECOND);
     s.advance(13 * SECOND);
-    s.missed(13 * SECOND);
+    s.missed(10 * SECOND, 13 * SECOND);
     say(&mut s, 13, 15, "after");
-    s.missed(16 * SECOND); // no more than lies between two samples
+    s.missed(15 * SECOND, 16 * SECOND); // no more than lies between two samples
     s.advance(90 * SECOND);
     let events = drain(&mut s);
     let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();

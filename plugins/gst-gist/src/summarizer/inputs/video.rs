@@ -20,7 +20,7 @@ struct Seen {
     end: u64,
     untimed: bool,
     cut: Option<Reason>,
-    missed: bool,
+    missed: Option<u64>,
     timeline: Option<Timeline>,
     /// A reference, if the frame is due; any other frame is passed on unshared.
     frame: Option<gst::Buffer>,
@@ -87,7 +87,7 @@ impl GistSummarizer {
         let start = Instant::now();
         let picture = seen.frame.and_then(|frame| lock(&self.video).picture(&frame, max_pixels, run.sees));
         let sampling = start.elapsed().as_nanos() as u64;
-        let missed = seen.missed.then_some(Item::Missed);
+        let missed = seen.missed.map(Item::Missed);
         let items = seen
             .cut
             .map(Item::Cut)
