@@ -92,7 +92,7 @@ impl Store {
     /// # Errors
     /// What the disk says.
     pub fn probe(&self) -> Result<(), Error> {
-        // Of a row the same value is written; to the header of the file all the same.
+        // The header of the file is written, with the version that it has.
         self.write(|transaction| Ok(transaction.pragma_update(None, "user_version", schema::STEPS.len())?))
     }
 
