@@ -12,7 +12,7 @@ PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
   gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-rtsp \
   libtesseract-dev libleptonica-dev tesseract-ocr tesseract-ocr-eng tesseract-ocr-chi-sim \
-  espeak-ng ffmpeg fonts-dejavu-core
+  espeak-ng ffmpeg fonts-dejavu-core libfaketime
 
 # What `make test` needs; the demo takes the default models.
 TEST_MODELS := qwen2.5-coder-0.5b whisper-tiny.en

@@ -65,7 +65,11 @@ fn page(path: &str, shared: &Shared) -> (&'static str, &'static str, String) {
         }
         "/livez" => ("200 OK", TEXT, "alive\n".into()),
         // Ready is who can keep what comes: a stream that is away is no reason to be restarted.
-        "/readyz" => match shared.store.counts() {
+        "/readyz" => match shared
+            .store
+            .trouble()
+            .map_or_else(|| shared.store.counts().map_err(|e| e.to_string()), Err)
+        {
             Ok(_) => {
                 let slow = shared.metrics.degraded();
                 let slow: String =

@@ -57,6 +57,7 @@ pub(super) struct Metrics {
     kv_evicted: Levels,
     realtime: Levels,
     reconnects: Counts64,
+    breakdowns: Counts64,
     deliveries: Counts64,
     waiting: Levels,
     lost: Levels,
@@ -114,6 +115,7 @@ impl Metrics {
             kv_evicted: level(r, "kv_evicted_tokens", "Tokens that left the window"),
             realtime: level(r, "realtime_factor", "Stream time divided by the time the worker was busy"),
             reconnects: count(r, "reconnects", "How often a source was opened anew"),
+            breakdowns: count(r, "breakdowns", "How often a pipeline broke down, by cause: error, panic"),
             deliveries: count(r, "webhook_deliveries", "Attempts by outcome: delivered, retried, dead"),
             waiting: level(r, "store_waiting_events", "Events that wait for the store"),
             lost: level(r, "lost_events", "Events and lines that could not be kept"),
@@ -137,6 +139,11 @@ impl Metrics {
 
     pub(super) fn reconnected(&self, stream: &str) {
         self.reconnects.get_or_create(&of(stream)).inc();
+    }
+
+    /// Watching the stream broke down and is begun again.
+    pub(super) fn broke_down(&self, stream: &str, cause: &str) {
+        self.breakdowns.get_or_create(&with(stream, "cause", cause)).inc();
     }
 
     pub(super) fn event(&self, stream: &str, event: &ChapterEvent) {

@@ -7,92 +7,57 @@
 //! ```
 //!
 //! * [`config`]: the file, strict
-//! * [`stream`]: a pipeline that stands while its source comes and goes
-//! * [`session`]: which session a stream goes on with
+//! * [`stream`]: a stream, begun again whatever happens to it
+//! * [`drive`], [`line`]: a pipeline that stands while its source comes and goes
+//! * [`session`], [`axis`]: which session a stream goes on with, and when that is
 //! * [`publisher`]: into the store first, then to everybody
-//! * [`metrics`], [`http`]: what an operator sees
+//! * [`upkeep`]: what is done all the time for the store, and a look at the clock
+//! * [`deliveries`], [`metrics`], [`http`]: what an operator sees
 //! * [`backoff`]: pauses between attempts
+//! * [`fault`]: what panics
 
+mod axis;
 mod backoff;
 pub(crate) mod config;
+mod deliveries;
+mod drive;
+mod fault;
 mod http;
+mod line;
 mod metrics;
 mod publisher;
 pub(crate) mod session;
 mod stream;
+mod upkeep;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use gist_store::{Dropped, Retention, Store};
-use gist_webhook::{Attempt, Delivery, Dispatcher, Endpoint, EventType, Next, Observer, OutboxError};
+use gist_store::{Ended, Store};
+use gist_webhook::{Dispatcher, Endpoint};
 use sd_notify::NotifyState;
-use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Class;
 use crate::run::start_gstreamer;
 use config::{Checked, Receiver, Source};
+use deliveries::Deliveries;
 use metrics::Metrics;
 use publisher::Shared;
+use session::UNWATCHED;
 use stream::{Order, Watch};
+use upkeep::Upkeep;
 
 /// How often signals are looked for.
 const TICK: Duration = Duration::from_millis(200);
-/// How often what is too old is removed.
-const RETAIN: Duration = Duration::from_secs(600);
-/// How often it is looked whether another process has changed the store: a replay is sent soon after.
-const LOOK: Duration = Duration::from_secs(1);
 /// How often systemd hears of us.
 const PING: Duration = Duration::from_secs(5);
 /// How long the last messages may take at the end; the others wait for the next start.
 const FLUSH: Duration = Duration::from_secs(10);
-
-/// Tells metrics and operators of deliveries.
-#[derive(Default)]
-struct Deliveries(OnceLock<Weak<Shared>>);
-
-impl Deliveries {
-    fn shared(&self) -> Option<Arc<Shared>> {
-        self.0.get()?.upgrade()
-    }
-}
-
-impl Observer for Deliveries {
-    fn attempted(&self, delivery: &Delivery, attempt: &Attempt, next: &Next) {
-        let Some(shared) = self.shared() else { return };
-        let outcome = match next {
-            Next::Delivered => "delivered",
-            Next::Again { .. } => "retried",
-            Next::Dead { .. } => "dead",
-        };
-        shared.metrics.attempted(&delivery.endpoint, outcome);
-        let (endpoint, id) = (&delivery.endpoint, &delivery.webhook_id);
-        match (&attempt.error, next) {
-            (_, Next::Dead { reason }) => tracing::error!(%endpoint, %id, "a message was given up: {reason}"),
-            (Some(error), _) => tracing::warn!(%endpoint, %id, "not delivered: {error}"),
-            (None, _) => tracing::debug!(%endpoint, %id, "delivered"),
-        }
-    }
-
-    fn disabled(&self, endpoint: &str, reason: &str) {
-        tracing::error!(%endpoint, "the endpoint was disabled: {reason}");
-        let Some(shared) = self.shared() else { return };
-        let data = json!({"schema": "gist-stream-v1", "endpoint": endpoint, "reason": reason}).to_string();
-        let message = shared.message(EventType::AlertRaised, &data, &|name| name != endpoint);
-        if let Some(Err(error)) = message.map(|message| shared.store.post(&[message], SystemTime::now())) {
-            tracing::error!("nobody could be told of it: {error}");
-        }
-    }
-
-    fn outbox_failed(&self, endpoint: &str, error: &OutboxError) {
-        tracing::error!(%endpoint, "deliveries wait: {error}");
-    }
-}
 
 /// A stream at work.
 struct Running {
@@ -114,6 +79,7 @@ pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     // A limit of file sizes is a full disk like any other, which is waited out; left alone the signal ends the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    fault::log_panics();
     start_gstreamer()?;
     let (store, aside) = Store::open_or_set_aside(&checked.config.store)
         .map_err(|error| Class::Output.failure(error.to_string()))?;
@@ -123,30 +89,24 @@ pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
     let dispatcher = Arc::new(Dispatcher::new(outbox, observer.clone()));
     let metrics = Arc::new(Metrics::new());
     let shared = Arc::new(Shared { store, dispatcher, receivers: RwLock::default(), metrics });
-    let _ = observer.0.set(Arc::downgrade(&shared));
+    observer.tell(&shared);
     set_receivers(&shared, checked.receivers)?;
     if let Some(aside) = aside {
         let why = format!("the store was corrupt: it is now {}, and a new one was begun", aside.display());
         tracing::error!("{why}");
-        let data = json!({"schema": "gist-stream-v1", "reason": why}).to_string();
-        if let Some(message) = shared.message(EventType::AlertRaised, &data, &|_| true) {
-            shared.store.post(&[message], SystemTime::now())?;
-        }
+        shared.alert(&why)?;
     }
     let served = http::serve(checked.metrics, shared.clone())
         .map_err(|e| Class::Usage.failure(format!("metrics can't be served on {}: {e}", checked.metrics)))?;
+    end_unwatched(&shared, &checked.config.streams);
     let mut running = Vec::new();
     for stream in checked.config.streams {
         running.push(spawn(stream, shared.clone())?);
     }
     tracing::info!("watching {} streams; metrics on http://{served}/metrics", running.len());
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let retention = Retention {
-        age: checked.config.retention.age.map(|age| age.0),
-        bytes: checked.config.retention.size.map(|size| size.0),
-    };
-    let (mut retained, mut pinged) = (None::<Instant>, Instant::now());
-    let (mut looked, mut version) = (Instant::now(), None);
+    let mut upkeep = Upkeep::new(&checked.config.retention);
+    let mut pinged = Instant::now();
     while running.iter().any(|stream| !stream.thread.is_finished()) {
         thread::sleep(TICK);
         for signal in signals.pending() {
@@ -155,18 +115,7 @@ pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
                 _ => return stop(running, &shared, &mut signals),
             }
         }
-        if retained.is_none_or(|at| at.elapsed() > RETAIN) {
-            retained = Some(Instant::now());
-            tell_dropped(&shared.store.retain(&retention, SystemTime::now()));
-        }
-        if looked.elapsed() > LOOK {
-            looked = Instant::now();
-            if let Ok(found) = shared.store.data_version()
-                && version.replace(found) != Some(found)
-            {
-                shared.dispatcher.notify();
-            }
-        }
+        upkeep.tick(&shared);
         if pinged.elapsed() > PING {
             pinged = Instant::now();
             ping(&mut running);
@@ -175,11 +124,21 @@ pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
     stop(running, &shared, &mut signals)
 }
 
+/// Ends the sessions of streams that are not watched any more: nobody else will.
+fn end_unwatched(shared: &Shared, streams: &[config::Stream]) {
+    let names: Vec<_> = streams.iter().map(|stream| stream.name.get_ref().as_str()).collect();
+    let ended = Ended { at: SystemTime::now(), note: UNWATCHED.to_owned() };
+    match shared.store.end_unwatched(&names, &ended) {
+        Ok(sessions) => sessions.iter().for_each(|id| tracing::info!("session {id} is {UNWATCHED}")),
+        Err(error) => tracing::error!("sessions that nobody goes on with are shown as running: {error}"),
+    }
+}
+
 fn spawn(config: config::Stream, shared: Arc<Shared>) -> anyhow::Result<Running> {
     let name = config.name.get_ref().clone();
     let (orders, inbox) = mpsc::channel();
     let beat = Arc::new(AtomicU64::new(0));
-    let watch = Watch { config, shared, orders: inbox, beat: beat.clone(), publisher: None };
+    let watch = Watch::new(config, shared, inbox, beat.clone());
     let thread = thread::Builder::new().name(format!("watch {name}")).spawn(move || watch.run())?;
     Ok(Running { name, orders, beat, seen: 0, thread })
 }
@@ -188,8 +147,8 @@ fn set_receivers(shared: &Shared, receivers: Vec<Receiver>) -> anyhow::Result<()
     let endpoint = |receiver: &Receiver| {
         let endpoint = receiver.endpoint.clone();
         // A log that can't be read is no reason not to send.
-        let failing_since = shared.store.failing_since(&endpoint.name).unwrap_or_default();
-        Endpoint { failing_since, ..endpoint }
+        let failing_for = shared.store.failing_for(&endpoint.name).unwrap_or_default();
+        Endpoint { failing_for, ..endpoint }
     };
     let endpoints = receivers.iter().map(endpoint).collect();
     *shared.receivers.write().unwrap_or_else(PoisonError::into_inner) = receivers;
@@ -261,14 +220,5 @@ fn ping(running: &mut [Running]) {
     }
     if moved {
         let _ = sd_notify::notify(&[NotifyState::Watchdog]);
-    }
-}
-
-fn tell_dropped(dropped: &Dropped) {
-    if let Some(error) = &dropped.stopped {
-        tracing::error!("what is too old can't be removed: {error}");
-    }
-    if dropped.span.is_some() || dropped.over > 0 {
-        tracing::warn!("removed by retention: {dropped:?}");
     }
 }

@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 
 /// Lines that wait for the store; of more the oldest are given up, and counted.
 const MAX_OBSERVATIONS: usize = 20_000;
-/// Messages about the stream itself that wait for the store.
+/// Messages about the stream itself that wait for the store, and breaks.
 const MAX_NEWS: usize = 1_000;
 
 /// What streams share.
@@ -51,6 +51,18 @@ impl Shared {
         let webhook_id = ulid::Ulid::generate().to_string();
         Some(Outgoing { webhook_id, event_type: event.name().to_owned(), body: body.ok()?, endpoints })
     }
+
+    /// Tells everybody who wants alerts of something that is not of one stream.
+    ///
+    /// # Errors
+    /// What the disk says; then nobody is told.
+    pub(super) fn alert(&self, why: &str) -> Result<(), Error> {
+        let data = json!({"schema": "gist-stream-v1", "reason": why}).to_string();
+        let Some(message) = self.message(EventType::AlertRaised, &data, &|_| true) else { return Ok(()) };
+        self.store.post(&[message], SystemTime::now())?;
+        self.dispatcher.notify();
+        Ok(())
+    }
 }
 
 /// One stream's.
@@ -63,6 +75,7 @@ pub(super) struct Publisher {
     tells: Option<Vec<String>>,
     journal: Journal,
     observations: VecDeque<Observation>,
+    gaps: VecDeque<Gap>,
     news: VecDeque<(Outgoing, SystemTime)>,
     files: Vec<(String, ChapterFile)>,
     last_sequence: Option<u64>,
@@ -88,6 +101,7 @@ impl Publisher {
             tells,
             journal,
             observations: VecDeque::new(),
+            gaps: VecDeque::new(),
             news: VecDeque::new(),
             files,
             last_sequence: None,
@@ -159,12 +173,14 @@ impl Publisher {
         self.flush();
     }
 
-    /// Records a time in which nothing came.
-    pub(super) fn gap(&mut self, gap: &Gap) {
-        let recorded = self.begin().and_then(|()| self.shared.store.record_gap(&self.session.id, gap));
-        if let Err(error) = recorded {
-            self.failed(&error);
+    /// Takes a time in which nothing came.
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.gaps.push_back(gap);
+        if self.gaps.len() > MAX_NEWS {
+            self.gaps.pop_front();
+            self.lost += 1;
         }
+        self.flush();
     }
 
     /// The id of the session.
@@ -217,6 +233,12 @@ impl Publisher {
                 Err(error) => return self.failed(&error),
             }
         }
+        while let Some(gap) = self.gaps.front() {
+            match self.shared.store.record_gap(&self.session.id, gap) {
+                Ok(()) => drop(self.gaps.pop_front()),
+                Err(error) => return self.failed(&error),
+            }
+        }
         for report in self.journal.flush() {
             match report {
                 Report::Published(entry, Published::New) => self.show(&entry),
@@ -244,7 +266,7 @@ impl Publisher {
 
     /// Whether nothing waits for the store.
     pub(super) fn is_settled(&self) -> bool {
-        self.begun && self.journal.is_empty() && self.observations.is_empty()
+        self.begun && self.journal.is_empty() && self.observations.is_empty() && self.gaps.is_empty()
     }
 
     /// Said once, until it is over.

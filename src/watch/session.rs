@@ -15,6 +15,8 @@ use crate::run::input::redact;
 
 /// How a session ended that goes on when the program is started again.
 pub(super) const STOPPED: &str = "stopped";
+/// How a session ended whose stream is not in the configuration any more; it goes on when it is again.
+pub(super) const UNWATCHED: &str = "not watched any more";
 /// Rows that are read at once: more than any session has.
 pub(crate) const ALL: usize = i32::MAX as usize;
 
@@ -33,6 +35,8 @@ pub(super) struct Past {
     pub(super) events: Vec<String>,
     /// The running-time it had reached.
     pub(super) running_time: u64,
+    /// The time of day at which that was stored.
+    pub(super) seen: SystemTime,
 }
 
 /// Chooses; `within` is how old the last session may be, `None` when a new one is to begin.
@@ -43,11 +47,11 @@ pub(super) fn choose(store: &Store, new: Session, within: Option<Duration>) -> R
     let Some(last) = store.sessions(Some(&new.stream), 1)?.into_iter().next() else {
         return Ok(Chosen { session: new, past: None });
     };
-    let stopped = last.ended.as_ref().is_none_or(|ended| ended.note == STOPPED);
+    let stopped = last.ended.as_ref().is_none_or(|ended| [STOPPED, UNWATCHED].contains(&ended.note.as_str()));
     if let Some(within) = within.filter(|_| stopped) {
         let resumed = store.resume(&last.id)?;
-        let seen = resumed.session.started + Duration::from_nanos(resumed.running_time);
-        let seen = last.ended.as_ref().map_or(seen, |ended| ended.at.max(seen));
+        let seen =
+            last.ended.as_ref().filter(|ended| ended.note == STOPPED).map_or(resumed.seen, |ended| ended.at);
         // A clock that was set back makes it young.
         if SystemTime::now().duration_since(seen).unwrap_or_default() <= within {
             return go_on(store, resumed);
@@ -66,7 +70,7 @@ pub(super) fn choose(store: &Store, new: Session, within: Option<Duration>) -> R
 /// # Errors
 /// What the store says.
 pub(super) fn go_on(store: &Store, resumed: Resumed) -> Result<Chosen, Error> {
-    let Resumed { session, running_time, open, .. } = resumed;
+    let Resumed { session, running_time, seen, open, .. } = resumed;
     let events = store.events(&session.id, 0, ALL)?;
     let since = open.iter().map(|chapter| chapter.running_time).min().unwrap_or(running_time);
     let observations = store.observations(&session.id, since, ALL)?;
@@ -74,7 +78,7 @@ pub(super) fn go_on(store: &Store, resumed: Resumed) -> Result<Chosen, Error> {
     let path = store.path().with_added_extension(format!("resume-{}", session.stream));
     let record = write_private(&path, &record_of(&events, &observations))
         .map_err(|error| Error::Disk { path, reason: error.to_string() })?;
-    Ok(Chosen { session, past: Some(Past { record, events, running_time }) })
+    Ok(Chosen { session, past: Some(Past { record, events, running_time, seen }) })
 }
 
 /// Writes a file that nobody else may read, and that is gone when it is dropped.

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use crate::Desk;
 use crate::camera::{Camera, film};
 use crate::receiver::Receiver;
 use crate::stored::Stored;
-use crate::told;
+use crate::{Desk, get, told, value};
 
 #[test]
 fn a_full_disk_stops_nothing_and_what_waited_is_stored_when_there_is_room() {
@@ -31,11 +32,13 @@ fn a_full_disk_stops_nothing_and_what_waited_is_stored_when_there_is_room() {
     // It goes on: events wait, and none is shown before it is stored.
     run.until("events that wait", |_| waiting(port) >= 5.0);
     assert_eq!(run.events().len(), shown, "shown, but not stored");
+    assert_eq!(get(port, "/readyz").0, "HTTP/1.1 503 Service Unavailable");
     let limit = |bytes: Option<u64>| {
         prlimit(Some(run.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("set");
     };
     limit(None);
     run.until("that it is over", |run| run.err().contains("the store takes events again"));
+    assert_eq!(get(port, "/readyz").0, "HTTP/1.1 200 OK");
     run.chapters(1);
     let ended = run.stop();
     let stored = Stored::read(&desk);
@@ -47,11 +50,53 @@ fn a_full_disk_stops_nothing_and_what_waited_is_stored_when_there_is_room() {
 }
 
 fn waiting(port: u16) -> f64 {
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
-    std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\n\r\n").expect("asks");
-    let page = std::io::read_to_string(stream).expect("answers");
-    let line = page.lines().find(|line| line.starts_with("streamgist_store_waiting_events"));
-    line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0.0)
+    value(&get(port, "/metrics").1, "streamgist_store_waiting_events").unwrap_or(0.0)
+}
+
+/// Lets nobody write a file, not even who has it open; false where that can't be had.
+fn immutable(path: &Path, immutable: bool) -> bool {
+    let flag = if immutable { "+i" } else { "-i" };
+    let changed = Command::new("chattr").arg(flag).arg(path).stderr(Stdio::null()).status();
+    changed.is_ok_and(|status| status.success())
+}
+
+/// A disk that was remounted read-only refuses writes to files that are open, and so does a file that is immutable;
+/// a mount can't be changed so by its own user while somebody writes on it.
+#[test]
+fn a_store_that_becomes_read_only_stops_nothing_and_is_told_by_readyz() {
+    let desk = Desk::new();
+    let camera = Camera::start(&film(desk.folder.path()));
+    let receiver = Receiver::good();
+    desk.configure(&camera.url(), "", &told(&receiver));
+    let mut run = desk.watch();
+    run.chapters(1);
+    let port = run.port();
+    assert_eq!(get(port, "/readyz").0, "HTTP/1.1 200 OK");
+    let files = [desk.store(), desk.path("store.db-wal")];
+    let all = |on| files.iter().all(|file| immutable(file, on));
+    if !all(true) {
+        all(false);
+        // Who is not root may not, and not every file system can.
+        return;
+    }
+    run.until("a word of it", |run| run.err().contains("The stream goes on"));
+    let shown = run.events().len();
+    run.until("events that wait", |_| waiting(port) >= 5.0);
+    let (status, page) = get(port, "/readyz");
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(page.starts_with("not ready: ") && page.contains("store.db"), "{page}");
+    assert_eq!(get(port, "/livez").0, "HTTP/1.1 200 OK", "no reason to start it again");
+    assert_eq!(run.events().len(), shown, "shown, but not stored");
+    all(false);
+    run.until("that it is over", |run| run.err().contains("the store takes events again"));
+    run.chapters(1);
+    assert_eq!(get(port, "/readyz").0, "HTTP/1.1 200 OK");
+    let ended = run.stop();
+    let stored = Stored::read(&desk);
+    assert_eq!(ended.out, stored.lines);
+    stored.is_in_order();
+    stored.was_delivered(&receiver.got());
+    assert!(!ended.err.contains("lost"), "{}", ended.err);
 }
 
 #[test]

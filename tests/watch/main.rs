@@ -1,6 +1,8 @@
 //! `streamgist watch` as an operator sees it: a process, a camera, receivers; and what happens when one of them fails.
 
+mod broken;
 mod camera;
+mod clock;
 mod disk;
 mod kills;
 mod process;
@@ -9,8 +11,11 @@ mod receivers;
 mod rtsp;
 mod stop;
 mod stored;
+mod transport;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use receiver::Receiver;
@@ -59,6 +64,21 @@ fn stream(source: &str, more: &str) -> String {
 /// A receiver that wants everything.
 fn endpoint(name: &str, url: &str, more: &str) -> String {
     format!("[[endpoint]]\nname = {name:?}\nurl = {url:?}\nevents = [\"*\"]\n{more}\n")
+}
+
+/// What is served under a path: the line of the status, and the page.
+fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").expect("asks");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.lines().next().expect("a status").to_owned(), body.to_owned())
+}
+
+/// The value of the first line of the metrics that begins so.
+fn value(page: &str, name: &str) -> Option<f64> {
+    page.lines().find(|line| line.starts_with(name))?.rsplit_once(' ')?.1.parse().ok()
 }
 
 fn told(receiver: &Receiver) -> Vec<String> {

@@ -42,6 +42,7 @@ impl Desk {
         let mut command = Command::new("sh");
         command.args(["-c", shell, env!("CARGO_BIN_EXE_streamgist"), "watch"]).arg(self.path("watch.toml"));
         command.env_remove("RUST_LOG").env_remove("GST_DEBUG").env("TMPDIR", self.path("tmp"));
+        command.env("STREAMGIST_TEST_FAULTS", self.path("faults"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
         let (out, err) = (Lines::default(), Lines::default());
@@ -112,7 +113,14 @@ impl Run {
     }
 
     /// Waits for its end.
-    pub(crate) fn ended(mut self) -> Ended {
+    pub(crate) fn ended(self) -> Ended {
+        let ended = self.left();
+        let err = &ended.err;
+        assert!(!err.contains("panicked") && !err.contains("assertion"), "{err}");
+        ended
+    }
+
+    fn left(mut self) -> Ended {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -124,7 +132,6 @@ impl Run {
         self.readers.drain(..).for_each(|reader| reader.join().expect("read"));
         let out = std::mem::take(&mut *self.out.lock().expect("lock"));
         let err = self.err();
-        assert!(!err.contains("panicked") && !err.contains("assertion"), "{err}");
         Ended { status, out, err }
     }
 
@@ -132,6 +139,12 @@ impl Run {
         // It may have ended by itself, which is told by its status.
         let _ = kill_process(self.pid(), Signal::KILL);
         self.ended()
+    }
+
+    /// Waits for its end, after something in it panicked.
+    pub(crate) fn stopped_after_a_panic(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.left()
     }
 
     /// Ends it as an operator does.

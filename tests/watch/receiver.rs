@@ -25,6 +25,8 @@ pub(crate) enum Manner {
 pub(crate) struct Got {
     pub(crate) id: String,
     pub(crate) body: Vec<u8>,
+    /// `webhook-timestamp`, in seconds.
+    pub(crate) timestamp: u64,
 }
 
 impl Got {
@@ -102,15 +104,16 @@ impl Receiver {
         }
         let manner = *self.manner.lock().expect("lock");
         let id = head.get("webhook-id").cloned().unwrap_or_default();
+        let timestamp = head.get("webhook-timestamp").and_then(|time| time.parse().ok()).unwrap_or(0);
         if matches!(manner, Manner::Resets) {
             // Closed on bytes that were not read, which resets the connection.
-            self.got.lock().expect("lock").push(Got { id, body: b"{}".to_vec() });
+            self.got.lock().expect("lock").push(Got { id, body: b"{}".to_vec(), timestamp });
             return Ok(());
         }
         let length = head.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         from.read_exact(&mut body)?;
-        self.got.lock().expect("lock").push(Got { id, body });
+        self.got.lock().expect("lock").push(Got { id, body, timestamp });
         match manner {
             Manner::Answers(status, lines) => {
                 write!(stream, "HTTP/1.1 {status} x\r\n{lines}content-length: 0\r\nconnection: close\r\n\r\n")

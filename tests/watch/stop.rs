@@ -1,24 +1,13 @@
 //! Signals, and what is served to who watches the watcher.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 
 use rustix::process::Signal;
 
 use crate::camera::{Camera, film};
 use crate::receiver::Receiver;
 use crate::stored::Stored;
-use crate::{Desk, endpoint, told};
-
-fn get(port: u16, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").expect("asks");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    (head.lines().next().expect("a status").to_owned(), body.to_owned())
-}
+use crate::{Desk, endpoint, get, told, value};
 
 #[test]
 fn a_stop_closes_the_chapter_and_the_next_start_goes_on() {
@@ -133,9 +122,4 @@ fn what_is_served_is_what_prometheus_reads() {
     assert_eq!(get(port, "/readyz"), ("HTTP/1.1 200 OK".into(), "ready\n".into()));
     assert_eq!(get(port, "/").0, "HTTP/1.1 404 Not Found");
     run.stop();
-}
-
-/// The value of the first line that begins so.
-fn value(page: &str, name: &str) -> Option<f64> {
-    page.lines().find(|line| line.starts_with(name))?.rsplit_once(' ')?.1.parse().ok()
 }

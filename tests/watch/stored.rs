@@ -24,9 +24,35 @@ pub(crate) struct Stored {
 impl Stored {
     /// Opens it as its writer, which checks the file. What waits for delivery looks different afterwards.
     pub(crate) fn read(desk: &Desk) -> Self {
+        Self::of_some(desk, |_| true)
+    }
+
+    /// Of the newest session of a stream.
+    pub(crate) fn of(desk: &Desk, stream: &str) -> Self {
+        Self::of_some(desk, |session| session.stream == stream)
+    }
+
+    /// Of a session.
+    pub(crate) fn of_session(desk: &Desk, id: &str) -> Self {
+        Self::of_some(desk, |session| session.id == id)
+    }
+
+    /// The sessions of a stream, newest first, also while it is watched.
+    pub(crate) fn sessions_of(desk: &Desk, stream: &str) -> Vec<Session> {
+        let store = Store::open_read(desk.store()).expect("there");
+        store.sessions(Some(stream), 1000).expect("read")
+    }
+
+    /// How many deliveries wait, also while it is watched.
+    pub(crate) fn waiting(desk: &Desk) -> u64 {
+        let store = Store::open_read(desk.store()).expect("there");
+        store.counts().expect("read").endpoints.iter().map(|endpoint| endpoint.pending).sum()
+    }
+
+    fn of_some(desk: &Desk, is: impl Fn(&Session) -> bool) -> Self {
         let store = Store::open(desk.store()).expect("sound");
         let sessions = store.sessions(None, 1000).expect("read");
-        let id = &sessions.first().expect("a session").id;
+        let id = &sessions.iter().find(|session| is(session)).expect("a session").id;
         let deliveries = store.deliveries(&Filter::default(), None, 100_000).expect("read");
         let lines = store.events(id, 0, 100_000).expect("read");
         let gaps = store.gaps(id).expect("read");
@@ -46,6 +72,11 @@ impl Stored {
 
     pub(crate) fn events(&self) -> impl Iterator<Item = Value> + '_ {
         self.lines.iter().map(|line| serde_json::from_str(line).expect("JSON"))
+    }
+
+    /// How many lines were said and shown.
+    pub(crate) fn observed(&self) -> usize {
+        self.observations.len()
     }
 
     /// What was on standard output is in the store; the last line of a run may be cut off.

@@ -18,6 +18,25 @@ pub enum Source {
     Note,
 }
 
+impl Source {
+    /// Its name in messages and files: `speech`, `screen`, `picture`, `note`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Speech => "speech",
+            Self::Screen => "screen",
+            Self::Picture => "picture",
+            Self::Note => "note",
+        }
+    }
+
+    /// The source of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Speech, Self::Screen, Self::Picture, Self::Note]
+            .into_iter()
+            .find(|source| source.name() == name)
+    }
+}
+
 /// One thing seen, heard or noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
@@ -30,4 +49,18 @@ pub struct Observation {
     /// A new speaker begins here (captions mark it with `>>`, `-` or a name).
     #[serde(default)]
     pub turn: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_one_name_everywhere() {
+        for source in [Source::Speech, Source::Screen, Source::Picture, Source::Note] {
+            assert_eq!(Source::named(source.name()), Some(source));
+            assert_eq!(serde_json::to_value(source).expect("JSON"), source.name());
+        }
+        assert_eq!(Source::named("smell"), None);
+    }
 }

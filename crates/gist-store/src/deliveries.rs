@@ -1,9 +1,10 @@
 //! What is asked by people: lists of deliveries, dead letters, replay, endpoints, counts.
 
 use std::fs;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gist_webhook::Attempt;
+use gist_webhook::schedule::HORIZON;
 use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{ToSql, params};
 
@@ -210,17 +211,23 @@ impl Store {
         })
     }
 
-    /// Since when every attempt at an endpoint has failed; `None` when the last one did not.
+    /// For how long every attempt at an endpoint has failed, from the first of them to the last; `None` when the last
+    /// one did not fail. Two attempts lie no farther apart than they are ever scheduled: more is a clock that was set, or
+    /// a program that did not run.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn failing_since(&self, endpoint: &str) -> Result<Option<SystemTime>, Error> {
+    pub fn failing_for(&self, endpoint: &str) -> Result<Option<Duration>, Error> {
         let select = "WITH log AS (SELECT a.number, a.at, a.status FROM attempts a
                 JOIN deliveries d ON d.number = a.delivery WHERE d.endpoint = ?1)
-            SELECT min(at) FROM log WHERE number > ifnull((SELECT max(number) FROM log WHERE status BETWEEN 200 AND 299), 0)";
+            SELECT sum(step) FROM (
+                SELECT max(0, min(?2, at - lag(at, 1, at) OVER (ORDER BY number))) AS step FROM log
+                WHERE number > ifnull((SELECT max(number) FROM log WHERE status BETWEEN 200 AND 299), 0))";
         self.read(|transaction| {
-            let since: Option<i64> = transaction.query_row(select, [endpoint], |row| row.get(0))?;
-            Ok(since.map(from_ms))
+            let farthest = integer(HORIZON.as_millis());
+            let sum: Option<u64> =
+                transaction.query_row(select, params![endpoint, farthest], |row| row.get(0))?;
+            Ok(sum.map(Duration::from_millis))
         })
     }
 

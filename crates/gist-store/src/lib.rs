@@ -42,7 +42,9 @@
 //! * `outbox`: what is asked by who delivers
 //! * [`deliveries`]: what is asked by people: lists, dead letters, replay, counts
 //! * [`retention`]: what is dropped, and when
+//! * [`belief`]: what time it is for that, when the clock can't be trusted
 
+pub mod belief;
 pub mod deliveries;
 mod error;
 pub mod journal;
@@ -55,6 +57,7 @@ mod schema;
 pub mod session;
 mod time;
 
+pub use belief::Belief;
 pub use deliveries::{Counts, Endpoint, Filter, Listed, State};
 pub use error::Error;
 pub use journal::{Entry, Journal, Report};

@@ -23,6 +23,8 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Store {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// Why the last change could not be made.
+    trouble: Mutex<Option<String>>,
     /// Held by the writer. A file of its own, as closing any handle of the database would drop SQLite's locks.
     _lock: Option<Lock>,
 }
@@ -79,12 +81,31 @@ impl Store {
         &self.path
     }
 
+    /// Why the last change could not be made, in words for people; `None` when it could. A change that the store refuses
+    /// for what it is says nothing about the disk.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Writes what is there already, to find out whether changes can be made.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn probe(&self) -> Result<(), Error> {
+        // The header of the file is written, with the version that it has.
+        self.write(|transaction| Ok(transaction.pragma_update(None, "user_version", schema::STEPS.len())?))
+    }
+
     /// A number that is another one after another process has changed the store, by [`Store::open_beside`]. Cheap.
     ///
     /// # Errors
     /// What the disk says.
     pub fn data_version(&self) -> Result<i64, Error> {
         self.outside(|connection| Ok(connection.pragma_query_value(None, "data_version", |row| row.get(0))?))
+    }
+
+    fn around(path: PathBuf, connection: Connection, lock: Option<Lock>) -> Self {
+        Self { path, connection: Mutex::new(connection), trouble: Mutex::default(), _lock: lock }
     }
 
     fn open_locked(path: PathBuf, lock: Lock) -> Result<Self, (Error, Lock)> {
@@ -98,7 +119,7 @@ impl Store {
             prepared.map(|()| connection)
         });
         match opened {
-            Ok(connection) => Ok(Self { path, connection: Mutex::new(connection), _lock: Some(lock) }),
+            Ok(connection) => Ok(Self::around(path, connection, Some(lock))),
             Err(error) => Err((error, lock)),
         }
     }
@@ -112,13 +133,16 @@ impl Store {
         match schema::version(&connection, &path, known).map_err(|fault| fault.at(&path))? {
             0 => Err(Error::Missing { path }),
             found if found < known => Err(Error::Older { path }),
-            _ => Ok(Self { path, connection: Mutex::new(connection), _lock: None }),
+            _ => Ok(Self::around(path, connection, None)),
         }
     }
 
     /// One transaction that changes something. It holds with all its parts or not at all.
     pub(crate) fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T, Error> {
-        self.transact(TransactionBehavior::Immediate, change)
+        let made = self.transact(TransactionBehavior::Immediate, change);
+        let trouble = made.as_ref().err().filter(|error| !error.is_lasting()).map(Error::to_string);
+        *self.trouble.lock() = trouble;
+        made
     }
 
     /// One look at the file as it was at one moment.

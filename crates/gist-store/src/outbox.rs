@@ -35,22 +35,22 @@ impl Outbox for Store {
         })?)
     }
 
-    fn next_due(&self, endpoint: &str) -> Result<Option<SystemTime>, OutboxError> {
+    fn next_due(&self, endpoint: &str, now: SystemTime) -> Result<Option<SystemTime>, OutboxError> {
         let select = "SELECT min(iif(since > ?2, ?2, next_at)) FROM deliveries
             WHERE endpoint = ?1 AND state = 'pending' AND NOT EXISTS (SELECT 1 FROM disabled WHERE endpoint = ?1)";
         let next: Option<i64> = self.read(|transaction| {
-            Ok(transaction
-                .query_row(select, params![endpoint, to_ms(SystemTime::now())], |row| row.get(0))?)
+            Ok(transaction.query_row(select, params![endpoint, to_ms(now)], |row| row.get(0))?)
         })?;
         Ok(next.map(from_ms))
     }
 
     fn record(&self, delivery: &Delivery, attempt: &Attempt, next: &Next) -> Result<(), OutboxError> {
         let at = to_ms(attempt.at);
-        let (state, next_at, reason) = match next {
-            Next::Delivered => ("delivered", None, None),
-            Next::Again { at } => ("pending", Some(to_ms(*at)), None),
-            Next::Dead { reason } => ("dead", None, Some(reason)),
+        // By the clock that the next moment is counted by, which may be ahead of the time of day.
+        let (state, since, next_at, reason) = match next {
+            Next::Delivered => ("delivered", at, None, None),
+            Next::Again { at, set } => ("pending", to_ms(*set), Some(to_ms(*at)), None),
+            Next::Dead { reason } => ("dead", at, None, Some(reason)),
         };
         Ok(self.write(|transaction| {
             let Delivery { webhook_id, endpoint, .. } = delivery;
@@ -60,7 +60,7 @@ impl Outbox for Store {
                 RETURNING number";
             let number: Option<i64> = transaction
                 .prepare_cached(update)?
-                .query_row(params![webhook_id, endpoint, state, next_at, at, reason], |row| row.get(0))
+                .query_row(params![webhook_id, endpoint, state, next_at, since, reason], |row| row.get(0))
                 .optional()?;
             let no_delivery =
                 || Error::NoDelivery { webhook_id: webhook_id.clone(), endpoint: endpoint.clone() };

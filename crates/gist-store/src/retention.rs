@@ -3,6 +3,9 @@
 //! Never: the chapters of a session that runs, and deliveries that wait. The log of attempts and the text of what was
 //! observed go first, then delivered messages, dead letters, and the oldest sessions that have ended. Everything goes
 //! in small transactions, so that nothing waits long for them.
+//!
+//! Nothing is older than what was stored before it, whatever the clock said: what was stored while that was behind is
+//! dropped for its age together with what surrounds it.
 
 use std::time::{Duration, SystemTime};
 
@@ -66,7 +69,8 @@ enum Kind {
 const ORDER: [Kind; 5] = [Kind::Attempts, Kind::Observations, Kind::Delivered, Kind::Dead, Kind::Sessions];
 
 impl Store {
-    /// Drops what is older than the limit, then the oldest until the rest is small enough, and gives the pages back.
+    /// Drops what is older than the limit, then the oldest until the rest is small enough, and gives the pages back. For
+    /// `now` take what [`Store::believe`] says.
     pub fn retain(&self, retention: &Retention, now: SystemTime) -> Dropped {
         let mut dropped = Dropped::default();
         dropped.stopped = self.try_retain(retention, now, &mut dropped).err();
@@ -94,7 +98,8 @@ impl Store {
         self.write(|transaction| {
             let update =
                 "UPDATE deliveries SET state = 'dead', since = ?2, reason = 'waited longer than is kept'
-                WHERE state = 'pending' AND since < ?1";
+                WHERE state = 'pending' AND since < ?1
+                    AND message < ifnull((SELECT min(number) FROM messages WHERE created >= ?1), 1 << 62)";
             Ok(transaction.execute(update, [cutoff, now])?)
         })
     }
@@ -104,22 +109,28 @@ impl Store {
         let delete = match kind {
             Kind::Attempts => {
                 "DELETE FROM attempts WHERE number IN
-                 (SELECT number FROM attempts WHERE at < ?1 ORDER BY number LIMIT ?2) RETURNING at"
+                 (SELECT number FROM attempts WHERE at < ?1
+                    AND number < ifnull((SELECT min(number) FROM attempts WHERE at >= ?1), 1 << 62)
+                  ORDER BY number LIMIT ?2) RETURNING at"
             }
             Kind::Observations => {
                 "DELETE FROM observations WHERE number IN
-                 (SELECT number FROM observations WHERE at < ?1 ORDER BY number LIMIT ?2) RETURNING at"
+                 (SELECT number FROM observations WHERE at < ?1
+                    AND number < ifnull((SELECT min(number) FROM observations WHERE at >= ?1), 1 << 62)
+                  ORDER BY number LIMIT ?2) RETURNING at"
             }
             Kind::Delivered => {
                 "DELETE FROM messages WHERE number IN
                  (SELECT number FROM messages m WHERE created < ?1 AND NOT EXISTS (SELECT 1 FROM deliveries
                     WHERE message = m.number AND (state <> 'delivered' OR since >= ?1))
+                    AND number < ifnull((SELECT min(number) FROM messages WHERE created >= ?1), 1 << 62)
                   ORDER BY number LIMIT ?2) RETURNING created"
             }
             Kind::Dead => {
                 "DELETE FROM messages WHERE number IN
                  (SELECT number FROM messages m WHERE created < ?1 AND NOT EXISTS (SELECT 1 FROM deliveries
                     WHERE message = m.number AND (state = 'pending' OR since >= ?1))
+                    AND number < ifnull((SELECT min(number) FROM messages WHERE created >= ?1), 1 << 62)
                   ORDER BY number LIMIT ?2) RETURNING created"
             }
             Kind::Sessions => return self.drop_session(cutoff, dropped),
@@ -141,7 +152,9 @@ impl Store {
     fn drop_session(&self, cutoff: i64, dropped: &mut Dropped) -> Result<bool, Error> {
         let gone = self.write(|transaction| {
             let select = "SELECT number, started, ended FROM sessions s WHERE ended < ?1
-                AND NOT EXISTS (SELECT 1 FROM messages WHERE session = s.number) ORDER BY number LIMIT 1";
+                AND NOT EXISTS (SELECT 1 FROM messages WHERE session = s.number)
+                AND NOT EXISTS (SELECT 1 FROM sessions WHERE number < s.number AND max(started, ifnull(ended, 0)) >= ?1)
+                ORDER BY number LIMIT 1";
             let found = transaction
                 .query_row(select, [cutoff], |row| Ok((row.get::<_, i64>(0)?, [row.get(1)?, row.get(2)?])))
                 .optional()?;

@@ -9,7 +9,7 @@ use crate::session::rows;
 
 /// One step for each version: step `n` turns a file of version `n` into one of version `n + 1`. A step that was
 /// released is never changed.
-pub(crate) const STEPS: &[&str] = &[include_str!("schema/1.sql")];
+pub(crate) const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// `application_id` of our files: "gist".
 pub(crate) const APPLICATION: i32 = 0x6769_7374;
@@ -62,7 +62,7 @@ mod tests {
     use crate::{Session, Store};
 
     #[test]
-    fn a_file_of_version_1_takes_the_next_step_and_keeps_what_it_has() {
+    fn a_file_takes_the_next_step_and_keeps_what_it_has() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("streamgist.db");
         let session = Session { id: "s".into(), ..Session::default() };
@@ -73,10 +73,12 @@ mod tests {
         let broken = "ALTER TABLE sessions DROP COLUMN colour; SELECT nonsense";
         let migrate_to = |connection: &mut Connection, steps: &[&str]| migrate(connection, &path, steps);
         let version = |connection: &Connection| version(connection, &path, 9).expect("read");
-        assert_eq!(version(&connection), 1);
-        migrate_to(&mut connection, &[STEPS[0], next, broken]).expect_err("the third step fails");
-        assert_eq!(version(&connection), 2, "and leaves what was before it");
-        migrate_to(&mut connection, &[STEPS[0], next]).expect("nothing to do");
+        let known = STEPS.len();
+        assert_eq!(version(&connection), known);
+        let steps = [STEPS, &[next, broken]].concat();
+        migrate_to(&mut connection, &steps).expect_err("the last step fails");
+        assert_eq!(version(&connection), known + 1, "and leaves what was before it");
+        migrate_to(&mut connection, &steps[..=known]).expect("nothing to do");
         let kept = connection.query_row("SELECT id, colour FROM sessions", [], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
         });

@@ -111,6 +111,29 @@ impl Store {
         })
     }
 
+    /// Ends the sessions that nobody goes on with: those of streams that are not `watched`, and all but the newest of a
+    /// stream. Returns their ids.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn end_unwatched(&self, watched: &[&str], ended: &Ended) -> Result<Vec<String>, Error> {
+        self.write(|transaction| {
+            let select = "SELECT number, id, stream, number = (SELECT max(number) FROM sessions n WHERE n.stream = s.stream)
+                FROM sessions s WHERE ended IS NULL ORDER BY number";
+            let running = rows(transaction, select, [], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get::<_, bool>(3)?))
+            })?;
+            let left = |(.., stream, newest): &(_, _, String, bool)| !newest || !watched.contains(&stream.as_str());
+            let mut ids = Vec::new();
+            for (number, id, ..) in running.into_iter().filter(left) {
+                let update = "UPDATE sessions SET ended = ?2, note = ?3 WHERE number = ?1";
+                transaction.execute(update, params![number, to_ms(ended.at), ended.note])?;
+                ids.push(id);
+            }
+            Ok(ids)
+        })
+    }
+
     /// A session by its id.
     ///
     /// # Errors
@@ -185,7 +208,7 @@ impl Store {
             )?;
             for observation in observations.iter().filter(|observation| !observation.text.is_empty()) {
                 let Span { start, end } = observation.span;
-                let kind = kind_of(observation.source);
+                let kind = observation.source.name();
                 insert.execute(params![
                     number,
                     integer(start),
@@ -212,7 +235,7 @@ impl Store {
             rows(transaction, select, params![number, integer(from), integer(limit)], |row| {
                 let kind: String = row.get(2)?;
                 Ok(Observation {
-                    source: source_of(&kind),
+                    source: Source::named(&kind).unwrap_or(Source::Screen),
                     span: Span::new(row.get(0)?, row.get(1)?),
                     text: row.get(4)?,
                     turn: row.get(3)?,
@@ -268,22 +291,6 @@ pub(crate) fn gaps_of(connection: &Connection, session: i64) -> Step<Vec<Gap>> {
         let span = Span::new(row.get(0)?, row.get(1)?);
         Ok(Gap { span, at: from_ms(row.get(2)?), reason: row.get(3)? })
     })
-}
-
-fn kind_of(source: Source) -> &'static str {
-    match source {
-        Source::Speech => "speech",
-        Source::Screen | Source::Picture => "screen",
-        Source::Note => "note",
-    }
-}
-
-fn source_of(kind: &str) -> Source {
-    match kind {
-        "speech" => Source::Speech,
-        "note" => Source::Note,
-        _ => Source::Screen,
-    }
 }
 
 fn find_session(connection: &Connection, id: &str) -> Step<Option<i64>> {

@@ -51,6 +51,9 @@ pub enum Next {
     Again {
         /// When.
         at: SystemTime,
+        /// When that was decided, by the same clock: one that shows an earlier time later on was set back in between,
+        /// and `at` is not to be waited for.
+        set: SystemTime,
     },
     /// Given up: kept as a dead letter, which can be listed and replayed.
     Dead {
@@ -64,8 +67,9 @@ pub trait Outbox: Send + Sync {
     /// The deliveries to `endpoint` whose time has come at `now`, oldest message first, at most `limit`.
     fn due(&self, endpoint: &str, now: SystemTime, limit: usize) -> Result<Vec<Delivery>, OutboxError>;
 
-    /// When the next delivery to `endpoint` is due; `None` while nothing waits or the endpoint is disabled.
-    fn next_due(&self, endpoint: &str) -> Result<Option<SystemTime>, OutboxError>;
+    /// When the next delivery to `endpoint` is due, as seen at `now`; `None` while nothing waits or the endpoint is
+    /// disabled.
+    fn next_due(&self, endpoint: &str, now: SystemTime) -> Result<Option<SystemTime>, OutboxError>;
 
     /// Writes an attempt into the delivery log, and what becomes of the delivery.
     fn record(&self, delivery: &Delivery, attempt: &Attempt, next: &Next) -> Result<(), OutboxError>;

@@ -70,10 +70,10 @@ pub fn next(attempts: u32, answer: &Answer, now: SystemTime, random: &mut impl R
     match (outcome, DELAYS.get(attempts as usize)) {
         (Outcome::Delivered, _) => Next::Delivered,
         // The endpoint is disabled; should it be enabled again, this is where it goes on.
-        (Outcome::Gone, _) => Next::Again { at: now },
+        (Outcome::Gone, _) => Next::Again { at: now, set: now },
         (_, Some(delay)) => {
             let delay = delay.mul_f64(1.0 + random.random_range(0.0..=JITTER));
-            Next::Again { at: now + delay.max(rest(answer)) }
+            Next::Again { at: now + delay.max(rest(answer)), set: now }
         }
         (_, None) => {
             let error = answer.error.as_deref().unwrap_or_default();

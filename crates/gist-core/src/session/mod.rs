@@ -298,6 +298,16 @@ impl Session {
         self.detector.restart(time);
     }
 
+    /// Nothing came between two running-times (nanoseconds), for too short a while to end the chapter: it is counted and
+    /// told of.
+    pub fn missed(&mut self, from: u64, until: u64) {
+        self.periods.something(from);
+        let gap = self.periods.gap(until);
+        if let Some(open) = &mut self.open {
+            open.coverage.gap_ns += gap;
+        }
+    }
+
     /// Ends the open chapter at `time` and goes on with a new one there (the user's `split-now`). Where none is open
     /// there is nothing to end.
     pub fn split_now(&mut self, time: u64, title: Option<String>) {

@@ -100,6 +100,26 @@ fn a_break_is_in_the_digest_and_in_the_chapter() {
 }
 
 #[test]
+fn a_short_break_is_told_of_and_the_chapter_goes_on() {
+    let mut s = every_minute(DigestStyle::Brief);
+    say(&mut s, 0, 5, "before");
+    s.begin(10 * SECOND);
+    s.advance(13 * SECOND);
+    s.missed(10 * SECOND, 13 * SECOND);
+    say(&mut s, 13, 15, "after");
+    s.missed(15 * SECOND, 16 * SECOND); // no more than lies between two samples
+    s.advance(90 * SECOND);
+    let events = drain(&mut s);
+    let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::Opened, Kind::Digest]);
+    assert!(events[1].text.ends_with("\nNo signal: 0:10–0:13\n"), "{}", events[1].text);
+    assert_eq!(events[1].coverage.gap_ns, 3 * SECOND);
+    s.finish(100 * SECOND);
+    let closed = drain(&mut s).into_iter().find(|event| event.kind == Kind::Closed).expect("closed");
+    assert_eq!(closed.coverage.gap_ns, 3 * SECOND);
+}
+
+#[test]
 fn a_model_that_fails_leaves_what_code_knows() {
     let mut s = session(Script { fail: Some("out of memory".into()), ..Script::default() });
     s.configure(Config { digest_interval: 60 * SECOND, ..Config::default() });

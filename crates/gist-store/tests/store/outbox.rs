@@ -11,16 +11,16 @@ fn deliveries_come_oldest_first_when_their_time_has_come() {
     (0..3).for_each(|sequence| publish(&store, sequence, at(0)));
     assert_eq!(ids(&due(&store, "a", at(2))), ["m0", "m1", "m2"]);
     assert_eq!(ids(&store.due("a", at(2), 2).expect("due")), ["m0", "m1"]);
-    assert_eq!(store.next_due("a").expect("next"), Some(at(0)));
-    assert_eq!(store.next_due("nobody").expect("next"), None);
+    assert_eq!(store.next_due("a", at(0)).expect("next"), Some(at(0)));
+    assert_eq!(store.next_due("nobody", at(0)).expect("next"), None);
 
     let first = due(&store, "a", at(0)).remove(0);
-    store.record(&first, &attempt(at(2), 500), &Next::Again { at: at(60) }).expect("recorded");
+    store.record(&first, &attempt(at(2), 500), &Next::Again { at: at(60), set: at(2) }).expect("recorded");
     assert_eq!(ids(&due(&store, "a", at(59))), ["m1", "m2"]);
     let again = due(&store, "a", at(60)).remove(0);
     assert_eq!(again, Delivery { attempts: 1, ..first });
     deliver(&store, "a", at(60));
-    assert_eq!(store.next_due("a").expect("next"), None);
+    assert_eq!(store.next_due("a", at(2)).expect("next"), None);
     assert_eq!(store.attempts("m0", "a").expect("log"), [attempt(at(2), 500), attempt(at(60), 200)]);
 }
 
@@ -33,7 +33,7 @@ fn a_disabled_endpoint_gets_nothing_until_it_is_enabled() {
     store.disable("a", "again").expect("disabled");
     publish(&store, 1, at(1));
     assert!(due(&store, "a", at(9)).is_empty());
-    assert_eq!(store.next_due("a").expect("next"), None);
+    assert_eq!(store.next_due("a", at(2)).expect("next"), None);
     assert_eq!(due(&store, "b", at(9)).len(), 1);
     let counts = store.counts().expect("counts");
     let [a, b] = &counts.endpoints[..] else { panic!("{counts:?}") };
@@ -48,21 +48,27 @@ fn a_disabled_endpoint_gets_nothing_until_it_is_enabled() {
 }
 
 #[test]
-fn the_log_tells_since_when_an_endpoint_fails() {
+fn the_log_tells_for_how_long_an_endpoint_has_failed() {
     let place = place();
     let store = begun(&place.path);
     (0..2).for_each(|sequence| publish(&store, sequence, at(0)));
     let tried = |second: u64, status: u16| {
         let delivery = due(&store, "a", at(second)).remove(0);
-        let next = if status == 200 { Next::Delivered } else { Next::Again { at: at(second) } };
+        let next =
+            if status == 200 { Next::Delivered } else { Next::Again { at: at(second), set: at(second) } };
         store.record(&delivery, &attempt(at(second), status), &next).expect("recorded");
-        store.failing_since("a").expect("told")
+        store.failing_for("a").expect("told").map(|time| time.as_secs())
     };
-    assert_eq!(tried(5, 500), Some(at(5)));
-    assert_eq!(tried(6, 500), Some(at(5)));
+    assert_eq!(tried(5, 500), Some(0));
+    assert_eq!(tried(6, 500), Some(1));
     assert_eq!(tried(7, 200), None);
-    assert_eq!(tried(8, 500), Some(at(8)));
-    assert_eq!(store.failing_since("b").expect("told"), None);
+    assert_eq!(tried(8, 500), Some(0));
+    assert_eq!(tried(20, 500), Some(12));
+    // The clock was set ahead by a year, and back.
+    assert_eq!(tried(365 * 86_400, 500), Some(12 + 30 * 3600));
+    assert_eq!(tried(30, 500), Some(12 + 30 * 3600));
+    assert_eq!(tried(40, 500), Some(22 + 30 * 3600));
+    assert_eq!(store.failing_for("b").expect("told"), None);
 }
 
 #[test]

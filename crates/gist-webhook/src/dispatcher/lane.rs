@@ -69,12 +69,11 @@ impl Lane {
     pub(super) fn start(self: &Arc<Self>, endpoint: Endpoint) -> io::Result<()> {
         let generation = {
             let mut state = lock(&self.state);
-            let earlier = endpoint.failing_since.and_then(|since| since.elapsed().ok());
             // Whoever changes an endpoint wants to see at once whether it is better now.
             *state = State {
                 generation: state.generation + 1,
                 under_way: std::mem::take(&mut state.under_way),
-                failing: earlier.map(|earlier| (Instant::now(), earlier)),
+                failing: endpoint.failing_for.map(|earlier| (Instant::now(), earlier)),
                 ..State::default()
             };
             state.generation
@@ -165,7 +164,7 @@ impl Lane {
         if let Some(delivery) = oldest(now)? {
             return Ok(Job::Send(delivery));
         }
-        let Some(at) = outbox.next_due(&self.name)? else { return Ok(Job::Idle(LOOK)) };
+        let Some(at) = outbox.next_due(&self.name, now)? else { return Ok(Job::Idle(LOOK)) };
         if at > now + HORIZON
             && let Some(delivery) = oldest(at)?
         {
@@ -234,7 +233,7 @@ impl Lane {
             return None;
         }
         state.head = match next {
-            Next::Again { at } => Some((delivery.webhook_id.clone(), *at)),
+            Next::Again { at, .. } => Some((delivery.webhook_id.clone(), *at)),
             Next::Delivered | Next::Dead { .. } => None,
         };
         let outcome = Outcome::of(answer);

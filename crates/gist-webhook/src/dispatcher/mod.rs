@@ -6,7 +6,7 @@ mod shared;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::client::{TIMEOUT, Target};
 use crate::clock::Clock;
@@ -37,8 +37,8 @@ pub struct Endpoint {
     pub strict_order: bool,
     /// At most so many attempts a minute, evenly spread.
     pub per_minute: Option<NonZeroU32>,
-    /// Since when nothing but failures was seen, if the log of an earlier run tells.
-    pub failing_since: Option<SystemTime>,
+    /// For how long nothing but failures was seen, if the log of an earlier run tells.
+    pub failing_for: Option<Duration>,
 }
 
 impl Endpoint {
@@ -52,7 +52,7 @@ impl Endpoint {
             concurrency: 1,
             strict_order: false,
             per_minute: None,
-            failing_since: None,
+            failing_for: None,
         }
     }
 

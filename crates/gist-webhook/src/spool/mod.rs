@@ -252,7 +252,7 @@ impl Outbox for Spool {
         Ok(deliveries)
     }
 
-    fn next_due(&self, endpoint: &str) -> Result<Option<SystemTime>, OutboxError> {
+    fn next_due(&self, endpoint: &str, _now: SystemTime) -> Result<Option<SystemTime>, OutboxError> {
         let index = self.index();
         let waits = endpoint == Self::ENDPOINT && index.disabled.is_none();
         Ok(index.pending.values().map(|entry| entry.due).min().filter(|_| waits))
@@ -272,7 +272,7 @@ impl Outbox for Spool {
             error: reason.or(attempt.error.as_ref()).cloned(),
         };
         match next {
-            Next::Again { at } => {
+            Next::Again { at, .. } => {
                 files::write_state(&pending, id, &state(*at, None)).map_err(self.io())?;
                 // As the disk has it.
                 (entry.attempts, entry.due) = (attempts, *at);

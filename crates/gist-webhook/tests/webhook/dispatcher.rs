@@ -103,7 +103,7 @@ fn who_answers_410_is_left_alone_and_what_waits_is_kept() {
 fn an_endpoint_that_fails_for_days_is_disabled() {
     let dir = tempfile::tempdir().unwrap();
     let mut endpoint = endpoint(&Receiver::always(Reply::Status(500, "")));
-    endpoint.failing_since = Some(SystemTime::now() - Duration::from_secs(6 * 24 * 3600));
+    endpoint.failing_for = Some(Duration::from_secs(6 * 24 * 3600));
     let rig = Rig::new(dir.path(), endpoint);
     rig.push("{}");
     rig.attempted();
@@ -186,8 +186,8 @@ impl Outbox for Failing {
         self.inner.due(endpoint, now, limit)
     }
 
-    fn next_due(&self, endpoint: &str) -> Result<Option<SystemTime>, OutboxError> {
-        self.inner.next_due(endpoint)
+    fn next_due(&self, endpoint: &str, now: SystemTime) -> Result<Option<SystemTime>, OutboxError> {
+        self.inner.next_due(endpoint, now)
     }
 
     fn record(&self, delivery: &Delivery, attempt: &Attempt, next: &Next) -> Result<(), OutboxError> {

@@ -21,7 +21,7 @@ fn resting(status: u16, seconds: u64) -> Answer {
 
 fn delay(attempts: u32, answer: &Answer, seed: u64) -> Option<Duration> {
     match next(attempts, answer, NOW, &mut StdRng::seed_from_u64(seed)) {
-        Next::Again { at } => Some(at.duration_since(NOW).unwrap()),
+        Next::Again { at, .. } => Some(at.duration_since(NOW).unwrap()),
         _ => None,
     }
 }

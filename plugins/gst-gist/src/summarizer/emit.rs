@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gist_core::event::Kind;
-use gist_core::observation::Source;
 use gist_core::session::Answer;
 use gist_core::time::clock;
 use gist_core::{ChapterEvent, Observation};
@@ -138,14 +137,8 @@ impl Emitter {
     /// Tells what was said, or read off the picture.
     pub(super) fn observation(&self, observation: &Observation) {
         let Some(element) = self.element.upgrade() else { return };
-        let source = match observation.source {
-            Source::Speech => "speech",
-            Source::Screen => "screen",
-            Source::Picture => "picture",
-            Source::Note => "note",
-        };
         let details = gst::Structure::builder("gist-observation")
-            .field("source", source)
+            .field("source", observation.source.name())
             .field("start", observation.span.start)
             .field("end", observation.span.end)
             .field("text", &observation.text)

@@ -47,13 +47,15 @@ pub(super) struct Moment {
     pub(super) time: u64,
     /// The timestamps began anew, or left out more than the gap threshold.
     pub(super) broken: bool,
+    /// The timestamps left out less than that, but more than a slow camera does: from when on.
+    pub(super) missed: Option<u64>,
 }
 
 impl Axis {
     /// Places a running-time. `discont` is the buffer's flag, `gap` the threshold in nanoseconds.
     pub(super) fn place(&mut self, running_time: u64, discont: bool, gap: u64) -> Moment {
         let mut time = running_time.saturating_add(self.offset);
-        let mut broken = false;
+        let (mut broken, mut missed) = (false, None);
         if let Some(last) = self.last {
             if time.saturating_add(RESTART) < last {
                 self.offset = last.saturating_sub(running_time);
@@ -61,10 +63,12 @@ impl Axis {
                 broken = true;
             } else {
                 broken = discont && time > last.saturating_add(gap);
+                let left_out = discont && !broken && time > last.saturating_add(RESTART);
+                missed = left_out.then_some(last);
             }
         }
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
-        Moment { time, broken }
+        Moment { time, broken, missed }
     }
 
     /// Where the axis is.
@@ -159,9 +163,9 @@ mod tests {
     #[test]
     fn a_camera_that_restarts_its_clock_goes_on() {
         let mut axis = Axis::default();
-        assert_eq!(axis.place(50 * S, true, 5 * S), Moment { time: 50 * S, broken: false });
-        assert_eq!(axis.place(0, true, 5 * S), Moment { time: 50 * S, broken: true });
-        assert_eq!(axis.place(S, false, 5 * S), Moment { time: 51 * S, broken: false });
+        assert_eq!(axis.place(50 * S, true, 5 * S), Moment { time: 50 * S, broken: false, missed: None });
+        assert_eq!(axis.place(0, true, 5 * S), Moment { time: 50 * S, broken: true, missed: None });
+        assert_eq!(axis.place(S, false, 5 * S), Moment { time: 51 * S, broken: false, missed: None });
     }
 
     #[test]
@@ -171,6 +175,9 @@ mod tests {
         assert!(!axis.place(10 * S - S / 10, false, 5 * S).broken);
         assert!(!axis.place(40 * S, false, 5 * S).broken, "a slide may stand for half a minute");
         assert!(axis.place(50 * S, true, 5 * S).broken);
+        assert_eq!(axis.place(53 * S, true, 5 * S).missed, Some(50 * S));
+        assert_eq!(axis.place(56 * S, false, 5 * S).missed, None);
+        assert_eq!(axis.place(57 * S, true, 5 * S).missed, None);
     }
 
     #[test]

@@ -315,6 +315,7 @@ impl Worker {
             for (time, item) in rest {
                 match item {
                     Item::Cut(reason) => live.session.cut(time, reason, None),
+                    Item::Missed(from) => live.session.missed(from, time),
                     Item::Timeline(timeline) => live.session.set_timeline(timeline),
                     Item::Frame(_) | Item::Text(_) => {
                         let line = matches!(item, Item::Text(_));
@@ -342,6 +343,7 @@ impl Worker {
                 self.show_last(live);
                 return live.session.cut(time, reason, None);
             }
+            Item::Missed(from) => live.session.missed(from, time),
             Item::Timeline(timeline) => {
                 live.session.set_timeline(timeline);
                 live.session.begin(time);

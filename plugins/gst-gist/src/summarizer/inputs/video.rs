@@ -20,6 +20,7 @@ struct Seen {
     end: u64,
     untimed: bool,
     cut: Option<Reason>,
+    missed: Option<u64>,
     timeline: Option<Timeline>,
     /// A reference, if the frame is due; any other frame is passed on unshared.
     frame: Option<gst::Buffer>,
@@ -73,6 +74,7 @@ impl GistSummarizer {
             end: moment.time + length.unwrap_or(0),
             untimed: buffer.pts().is_none(),
             cut: video.cut.take().or(moment.broken.then_some(Reason::Gap)),
+            missed: moment.missed,
             timeline: (video.timeline.replace(timeline) != Some(timeline)).then_some(timeline),
             frame: due.then(|| buffer.clone()),
         })
@@ -85,8 +87,14 @@ impl GistSummarizer {
         let start = Instant::now();
         let picture = seen.frame.and_then(|frame| lock(&self.video).picture(&frame, max_pixels, run.sees));
         let sampling = start.elapsed().as_nanos() as u64;
-        let cut = seen.cut.map(Item::Cut);
-        let items = cut.into_iter().chain(seen.timeline.map(Item::Timeline)).chain(picture.map(Item::Frame));
+        let missed = seen.missed.map(Item::Missed);
+        let items = seen
+            .cut
+            .map(Item::Cut)
+            .into_iter()
+            .chain(missed)
+            .chain(seen.timeline.map(Item::Timeline))
+            .chain(picture.map(Item::Frame));
         let dropped = items.map(|item| run.intake.push(VIDEO, seen.time, item)).sum();
         run.intake.advance(VIDEO, seen.end);
         run.intake.count(|counters| {

@@ -30,6 +30,8 @@ pub(super) enum Item {
     Text(Observation),
     /// Ends the open chapter here.
     Cut(Reason),
+    /// Nothing came from this running-time until here, for too short a while to end the chapter.
+    Missed(u64),
     /// How running-time maps onto the other axes from here on.
     Timeline(Timeline),
 }

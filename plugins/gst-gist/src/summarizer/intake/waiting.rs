@@ -54,7 +54,7 @@ impl Waiting {
                 self.bytes += picture.bytes();
             }
             Item::Text(_) => self.texts += 1,
-            Item::Cut(_) | Item::Timeline(_) => {}
+            Item::Cut(_) | Item::Missed(_) | Item::Timeline(_) => {}
         }
         self.order.push(track, time, item)
     }
@@ -112,7 +112,7 @@ impl Waiting {
                 self.bytes -= picture.bytes();
             }
             Item::Text(_) => self.texts -= 1,
-            Item::Cut(_) | Item::Timeline(_) => {}
+            Item::Cut(_) | Item::Missed(_) | Item::Timeline(_) => {}
         }
     }
 }

@@ -63,6 +63,25 @@ fn a_restart_of_the_timestamps_goes_on_in_order() {
     assert_eq!(closed[1]["end-running-time"].as_u64().unwrap() / S, 104);
 }
 
+#[test]
+fn a_break_too_short_to_end_the_chapter_is_told_of() {
+    let mut rig = Rig::with("", |element| element.set_property("digest-interval", 20 * S));
+    rig.text.push_event(gst::event::Eos::new());
+    for at in (0..5).chain(8..60) {
+        let mut buffer = picture(Some(at * S));
+        if at == 8 {
+            buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+        }
+        rig.video.push(buffer).unwrap();
+    }
+    let digest = rig.wait("gist-digest", None);
+    let digest: serde_json::Value = serde_json::from_str(digest.get("json").unwrap()).unwrap();
+    assert_eq!(digest["coverage"]["gap-ns"], 4 * S, "from the last picture to the next: {digest}");
+    assert!(digest["text"].as_str().unwrap().contains("No signal: 0:04–0:08"), "{digest}");
+    rig.end();
+    assert_eq!(rig.closed()[0]["reason"], "eos");
+}
+
 /// A real source: negotiated caps, a frame rate, a format that needs converting, and all pads linked.
 #[test]
 fn pictures_of_a_real_source_are_looked_at() {
