@@ -83,6 +83,19 @@ const VERBS: &[&str] = &[
     "starts with",
     "concludes with",
     "concludes by discussing",
+    "concludes by emphasizing",
+    "concludes by highlighting",
+    "concludes by stating",
+    "concludes by summarizing",
+    "concludes by explaining",
+    "concludes by mentioning",
+    "ends with",
+    "continues with",
+    "is a discussion of",
+    "is a discussion about",
+    "aims to explain",
+    "sheds light on",
+    "refers to",
     "begins by discussing",
     "starts by discussing",
     "shifts to",
@@ -364,6 +377,7 @@ mod tests {
     fn what_is_told_stands_for_itself() {
         for (text, expected) in [
             ("This chapter discusses the UTXO set and its history.", "The UTXO set and its history."),
+            ("The chapter concludes by emphasizing the need for smaller sets.", "The need for smaller sets."),
             ("The chapter also explains how nodes find peers.", "How nodes find peers."),
             ("The speaker emphasizes that fees rise in a busy week.", "Fees rise in a busy week."),
             (

@@ -173,6 +173,17 @@ impl Checker {
     }
 }
 
+/// Whether some lines hold not one word that tells of anything: marks of sounds (`[Music]`, `♪`), or what is heard into
+/// noise.
+pub(crate) fn says_nothing<'a>(mut lines: impl Iterator<Item = &'a str>) -> bool {
+    /// What captions call sounds, and what speech recognition hears where nobody speaks, as stems.
+    const SOUNDS: [&str; 14] = [
+        "music", "mus", "applaus", "laught", "laugh", "nois", "sil", "silenc", "inaud", "thank", "watch",
+        "subscrib", "bye", "foreign",
+    ];
+    lines.all(|line| terms::terms(line).iter().all(|term| SOUNDS.contains(&term.key.as_str())))
+}
+
 /// A run of four words, or eight characters where words aren't parted by blanks, that occurs three times or more. A
 /// name of three words may well stand in every sentence.
 pub fn repeated_phrase(text: &str) -> Option<String> {
@@ -240,6 +251,23 @@ mod tests {
         let fault =
             Checker::default().check("Peer discovery", "Nodes ask seeds.", ["PEER DISCOVERY"].into_iter());
         assert!(matches!(fault, Err(Fault::TitleCopied(_))));
+    }
+
+    #[test]
+    fn sounds_and_thanks_into_silence_say_nothing() {
+        let nothing = [
+            "[Music]",
+            "♪ ♪",
+            "(applause)",
+            "Thank you.",
+            "Thanks for watching!",
+            "[Laughter]",
+            "[inaudible]",
+        ];
+        assert!(says_nothing(nothing.into_iter()));
+        for something in ["[Music] Welcome to the show", "共识算法", "Bitcoin"] {
+            assert!(!says_nothing(nothing.into_iter().chain([something])), "{something}");
+        }
     }
 
     #[test]

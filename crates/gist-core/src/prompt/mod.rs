@@ -6,6 +6,7 @@
 mod chapter;
 pub mod digest;
 pub mod labels;
+pub mod preset;
 pub mod question;
 
 pub use chapter::{ChapterPrompt, MOST_POINTS};

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::Identity;
+use crate::check;
 use crate::event::{ChapterEvent, Coverage, Reason};
 use crate::model::{Dialect, SegmentId};
 use crate::observation::Source;
-use crate::time::{Span, seconds};
+use crate::time::{SECOND, Span, seconds};
 
 /// One observation as the context holds it.
 #[derive(Clone, Debug)]
@@ -124,6 +125,15 @@ impl Chapter {
         let Some(first) = spans.next() else { return self.span };
         let span = spans.fold(first, |a, b| Span::new(a.start.min(b.start), a.end.max(b.end)));
         Span::new(span.start.max(self.span.start), span.end.min(self.span.end))
+    }
+
+    /// Whether there is nothing to write about: no line, or for a minute and more none that tells of anything. In less a
+    /// single word may be all there is.
+    pub(super) fn says_nothing(&self) -> bool {
+        let pictures = self.lines.iter().any(|line| line.source == Source::Picture);
+        let long = self.span.duration() >= 60 * SECOND;
+        self.lines.is_empty()
+            || long && !pictures && check::says_nothing(self.lines.iter().map(|line| line.text.as_str()))
     }
 
     /// The headings of the slides shown: the first line of each screen text.

@@ -126,7 +126,8 @@ impl Session {
 
     /// Takes new settings; they hold for the next decision and the next text.
     pub fn configure(&mut self, config: Config) {
-        if (&config.prompt, &config.language) != (&self.config.prompt, &self.config.language) {
+        let texts = |config: &Config| (config.preset, config.prompt.clone(), config.language.clone());
+        if texts(&config) != texts(&self.config) {
             self.prompt_revision += 1;
         }
         self.config = config;
@@ -497,6 +498,8 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod nothing_tests;
 #[cfg(test)]
 mod period_tests;
 #[cfg(test)]

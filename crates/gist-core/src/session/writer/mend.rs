@@ -164,3 +164,7 @@ fn capital(text: &str) -> String {
     }
     first.to_uppercase().chain(rest.chars()).collect()
 }
+
+#[cfg(test)]
+#[path = "mend_tests.rs"]
+mod tests;

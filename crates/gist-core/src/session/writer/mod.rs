@@ -247,23 +247,21 @@ impl Writer {
         if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
             return self.give_up(job, String::new(), String::new(), context);
         }
-        let instructions = config.prompt.as_deref();
+        let words = config.words_of_the_user();
         let language = match &job {
             Job::Question(question) => {
-                prompt::language(&config.language, instructions, std::iter::once(question.text.as_str()))
+                prompt::language(&config.language, words, std::iter::once(question.text.as_str()))
             }
             Job::Merge(_) => String::new(),
-            Job::Chapter(chapter) if chapter.lines.is_empty() => {
+            Job::Chapter(chapter) if chapter.says_nothing() => {
                 return self.give_up(job, String::new(), "nothing was said or shown".into(), context);
             }
-            Job::Chapter(chapter) => prompt::language(
-                &config.language,
-                instructions,
-                chapter.lines.iter().map(|line| line.text.as_str()),
-            ),
+            Job::Chapter(chapter) => {
+                prompt::language(&config.language, words, chapter.lines.iter().map(|line| line.text.as_str()))
+            }
             Job::Digest(digest) => {
                 // One summary is too short to tell a language by; the lines of a chapter are not.
-                let asked_for = prompt::language_asked_for(&config.language, instructions);
+                let asked_for = prompt::language_asked_for(&config.language, words);
                 let last = match &digest.of {
                     Of::Whole => self.language.clone(),
                     Of::Period(period) => self.language.clone().or(period.language.clone()),
@@ -459,7 +457,8 @@ fn ask(
     language: &str,
     fault: Option<&str>,
 ) -> Result<Box<dyn Generation>, String> {
-    let instructions = config.prompt.as_deref();
+    let instructions = config.instructions();
+    let instructions = instructions.as_deref();
     let (temperature, seed) = if fault.is_some() { (0.7, 1) } else { (0.0, 0) };
     let request = match job {
         Job::Chapter(chapter) if chapter.dialect == Dialect::Titles => {
