@@ -7,7 +7,7 @@ use crate::check;
 use crate::event::{ChapterEvent, Coverage, Reason};
 use crate::model::{Dialect, SegmentId};
 use crate::observation::Source;
-use crate::time::{SECOND, Span, seconds};
+use crate::time::{Span, seconds};
 
 /// One observation as the context holds it.
 #[derive(Clone, Debug)]
@@ -22,6 +22,13 @@ pub struct Line {
     pub text: String,
     /// What the stamp of a picture says, in seconds.
     pub stamp: Option<f64>,
+}
+
+impl Line {
+    /// Whether it was heard and tells of nothing.
+    pub(super) fn is_noise(&self) -> bool {
+        self.source == Source::Speech && check::is_noise(&self.text)
+    }
 }
 
 /// Offsets that turn running-time into the other axes, in nanoseconds.
@@ -127,13 +134,9 @@ impl Chapter {
         Span::new(span.start.max(self.span.start), span.end.min(self.span.end))
     }
 
-    /// Whether there is nothing to write about: no line, or for a minute and more none that tells of anything. In less a
-    /// single word may be all there is.
+    /// Whether there is nothing to write about.
     pub(super) fn says_nothing(&self) -> bool {
-        let pictures = self.lines.iter().any(|line| line.source == Source::Picture);
-        let long = self.span.duration() >= 60 * SECOND;
-        self.lines.is_empty()
-            || long && !pictures && check::says_nothing(self.lines.iter().map(|line| line.text.as_str()))
+        self.lines.iter().all(Line::is_noise)
     }
 
     /// The headings of the slides shown: the first line of each screen text.

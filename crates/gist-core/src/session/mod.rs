@@ -26,7 +26,7 @@ use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId
 use crate::observation::{Observation, Source};
 use crate::time::Span;
 use crate::token_log::Logged;
-use crate::{Config, prompt};
+use crate::{Config, check, prompt};
 
 /// Who the events are about.
 #[derive(Clone, Debug, Default)]
@@ -170,6 +170,12 @@ impl Session {
     /// When the model fails; the line is then lost for the context, which `last_error` and the error say.
     pub fn observe(&mut self, observation: Observation) -> Result<(), ModelError> {
         self.begin(observation.span.start);
+        if self.is_idle_noise(&observation) {
+            self.watermark = self.watermark.max(observation.span.start);
+            self.periods.something(observation.span.end);
+            self.count_lines(1);
+            return Ok(());
+        }
         let segment =
             self.context.append(&prompt::line(self.next_segment, &observation)).inspect_err(|error| {
                 self.errors += 1;
@@ -188,6 +194,15 @@ impl Session {
             stamp: None,
         });
         Ok(())
+    }
+
+    /// Whether something was heard that tells of nothing, in a chapter in which nothing was said or shown yet: taken for
+    /// words, music and noise would come to chapters, with texts made up for them.
+    fn is_idle_noise(&self, observation: &Observation) -> bool {
+        let first = self.open.as_ref().map_or(self.next_segment, |open| open.first_segment);
+        observation.source == Source::Speech
+            && check::is_noise(&observation.text)
+            && self.lines.iter().filter(|line| line.segment >= first).all(Line::is_noise)
     }
 
     /// Keeps what a segment holds until its chapter is written.

@@ -8,7 +8,7 @@ const LINES: [&str; 4] = [
     "So when you shut down the node, it saves everything to disk, and at the start you load it up again.",
     "Then Pieter Wuille wrote Ultraprune in 2012, which keeps the unspent outputs in a database of their own.",
     "The database is about four gigabytes, plus or minus one gigabyte I think, and it grows with every year.",
-    "Utreexo would replace it with a small accumulator that a phone can hold in memory.",
+    "And Utreexo would replace it with a small accumulator that a phone can hold in memory.",
 ];
 
 fn chapter() -> Chapter {
@@ -85,7 +85,7 @@ fn what_is_copied_is_cut() {
         "{:?}",
         text.points
     );
-    assert!(crate::check::lead_in::sentences(&text.summary).into_iter().all(short), "{}", text.summary);
+    assert!(sentences(&text.summary).into_iter().all(short), "{}", text.summary);
 }
 
 #[test]
