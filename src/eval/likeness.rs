@@ -159,7 +159,7 @@ mod tests {
             ["the cache is flushed to disk", "miners choose transactions by fee", "that is it for today"];
         let lines: Vec<_> = lines.iter().map(|line| pieces(line)).collect();
         let rarity = Rarity::of(lines.iter());
-        let point = pieces("Flushing writes the cache to the disk.");
+        let point = pieces("A cache that is full is flushed to the disk.");
         assert!(rarity.contained(&point, &[&lines[0]]) > 0.5);
         assert!(rarity.contained(&point, &[&lines[1]]) < 0.2);
         assert!(dice(&point, &point) > 0.99 && dice(&point, &lines[1]) < 0.3);
