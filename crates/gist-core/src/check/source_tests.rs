@@ -19,6 +19,8 @@ fn a_point_keeps_the_lines_that_bear_it_out_and_finds_them_when_others_were_name
     assert_eq!(source.anchor(point, &[10]), Some(vec![10]));
     assert_eq!(source.anchor(point, &[13]), Some(vec![10]), "the wrong line was named");
     assert_eq!(source.anchor(point, &[]), Some(vec![10]));
+    let database = "The database was called chainstate.";
+    assert_eq!(source.anchor(database, &[11]), Some(vec![12]), "a line off, in which half of it stands");
     assert_eq!(source.anchor("Dogs and cats live in large houses.", &[10]), None);
 }
 
