@@ -42,6 +42,7 @@ const SUBJECTS: &[&str] = &[
 /// Verbs of telling, in their third person.
 const VERBS: &[&str] = &[
     "discusses",
+    "provides",
     "covers",
     "explores",
     "explains",

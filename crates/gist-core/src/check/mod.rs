@@ -93,14 +93,14 @@ fn essence(title: &str) -> String {
     if keys.is_empty() { normal(title) } else { keys.join(" ") }
 }
 
-/// Whether two texts say the same in nearly the same words: of the content words of both, four fifths are shared.
+/// Whether two texts say the same in nearly the same words: of the content words of both, two thirds are shared.
 pub(crate) fn same_words(a: &str, b: &str) -> bool {
     let keys =
         |text: &str| -> HashSet<String> { terms::terms(text).into_iter().map(|term| term.key).collect() };
     let (left, right) = (keys(a), keys(b));
     let both = left.intersection(&right).count();
     let either = left.len() + right.len() - both;
-    if either == 0 { normal(a) == normal(b) } else { 5 * both >= 4 * either }
+    if either == 0 { normal(a) == normal(b) } else { 3 * both >= 2 * either }
 }
 
 impl Fault {

@@ -94,10 +94,21 @@ impl Source {
         {
             return Some(named.to_owned());
         }
-        let terms = self.claims(text);
+        let mut terms = self.claims(text);
+        let found = self.place(&terms, range.clone());
+        if found.is_some() || self.lookup == Lookup::Words || !self.bears_out(text) {
+            return found.map(|range| self.segments(range));
+        }
+        // A translation names what its lines only mean: names of the chapter will do, numbers have to be theirs.
+        terms.retain(|term| term.kind == Kind::Number);
+        self.place(&terms, range).map(|range| self.segments(range))
+    }
+
+    /// Where these terms stand: in the lines named, or in others that bear them out clearly better.
+    fn place(&self, terms: &[Term], named: Option<Range<usize>>) -> Option<Range<usize>> {
         if terms.is_empty() {
             // Nothing that could be looked up: the model's word is all there is.
-            return range.map(|range| self.segments(range));
+            return named;
         }
         let starts = 0..self.lines.len();
         let windows = starts.flat_map(|start| {
@@ -107,17 +118,17 @@ impl Source {
         });
         // Of two that say as much the shorter one.
         let best = windows
-            .map(|range| (self.share(&terms, range.clone()) - 0.02 * range.len() as f64, range))
+            .map(|range| (self.share(terms, range.clone()) - 0.02 * range.len() as f64, range))
             .max_by(|(a, left), (b, right)| a.total_cmp(b).then(right.start.cmp(&left.start)));
         let (_, best) = best?;
-        let share = self.share(&terms, best.clone());
-        if let Some(range) = range.filter(|range| range.len() <= WIDEST) {
-            let named = self.share(&terms, range.clone());
+        let share = self.share(terms, best.clone());
+        if let Some(range) = named.filter(|range| range.len() <= WIDEST) {
+            let named = self.share(terms, range.clone());
             if named >= BORNE_OUT && share < named + CLEARLY_BETTER {
-                return Some(self.segments(range));
+                return Some(range);
             }
         }
-        (share >= BORNE_OUT).then(|| self.segments(best))
+        (share >= BORNE_OUT).then_some(best)
     }
 
     /// Whether a sentence about the whole chapter is borne out by its lines.

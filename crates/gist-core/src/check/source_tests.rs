@@ -43,6 +43,20 @@ fn a_text_in_another_language_is_told_by_its_numbers_and_names() {
 }
 
 #[test]
+fn a_translation_may_name_what_its_lines_only_mean() {
+    let said =
+        ["We talk about Wuille and Utreexo.", "-", "-", "-", "-", "It has 20 peers.", "It has 30 peers."];
+    let source = Source::new((0..).zip(said.iter().map(|line| Some(*line))), Lookup::Names);
+    assert_eq!(
+        source.anchor("Wuille的Utreexo有20个同伴。", &[6]),
+        Some(vec![5]),
+        "the number is that of its line"
+    );
+    assert_eq!(source.anchor("Wuille的Utreexo有20个同伴。", &[5]), Some(vec![5]));
+    assert_eq!(source.anchor("Kademlia有20个同伴。", &[5]), None, "a name that nobody said");
+}
+
+#[test]
 fn names_are_spelt_as_they_were_and_other_words_are_left_alone() {
     let source = source(Lookup::Words);
     assert_eq!(source.spell("Peter Wuile wrote Ultrapune."), "Pieter Wuille wrote Ultraprune.");

@@ -47,7 +47,8 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
             tracing::info!(text = point.text, "a point was dropped: no line bears it out");
             continue;
         };
-        let Some(short) = source.shorten(&point.text, MOST_COPIED) else { continue };
+        let short = source.shorten(&point.text, MOST_COPIED).map(|short| ended(&short));
+        let Some(short) = short.filter(|short| is_statement(short)) else { continue };
         point = TextPoint { lines, text: short };
         if !text.points.iter().any(|other| same_words(&other.text, &point.text)) {
             text.points.push(point);
@@ -55,7 +56,11 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     }
     let sayable = |text: &str| -> Vec<String> {
         let kept = sentences(text).into_iter().map(str::trim).filter(|sentence| source.bears_out(sentence));
-        kept.filter_map(|sentence| source.shorten(sentence, MOST_COPIED)).collect()
+        kept.filter(|sentence| !lists_terms(sentence))
+            .filter_map(|sentence| source.shorten(sentence, MOST_COPIED))
+            .map(|sentence| ended(&sentence))
+            .filter(|sentence| is_statement(sentence))
+            .collect()
     };
     let glue = if text.summary.chars().any(|c| ('\u{3000}'..'\u{a000}').contains(&c)) { "" } else { " " };
     let mut summary = sayable(&plain(&text.summary));
@@ -67,7 +72,8 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     }
     text.summary = summary.join(glue);
     text.conclusion = sayable(&plain(&text.conclusion)).join(glue);
-    if normal(&text.conclusion) == normal(&text.summary) || !right(&text.conclusion) {
+    leave_out_what_is_told_twice(text);
+    if !right(&text.conclusion) {
         text.conclusion.clear();
     }
     let keywords = std::mem::take(&mut text.keywords);
@@ -87,6 +93,25 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     Ok(())
 }
 
+/// What a conclusion says again, and points the summary tells already, as long as three are left.
+fn leave_out_what_is_told_twice(text: &mut Text) {
+    let told: Vec<&str> = sentences(&text.summary);
+    let is_told = |said: &str| told.iter().any(|sentence| same_words(sentence, said));
+    let again = |other: &TextPoint| same_words(&other.text, &text.conclusion);
+    if is_told(&text.conclusion)
+        || same_words(&text.summary, &text.conclusion)
+        || text.points.iter().any(again)
+    {
+        text.conclusion.clear();
+    }
+    let repeated: Vec<usize> = (0..text.points.len()).filter(|&i| is_told(&text.points[i].text)).collect();
+    for i in repeated.into_iter().rev() {
+        if text.points.len() > 3 {
+            text.points.remove(i);
+        }
+    }
+}
+
 /// Takes over the points of a first attempt that say something else.
 pub(super) fn take_points(text: &mut Text, first: Text) {
     text.written += first.written;
@@ -95,6 +120,26 @@ pub(super) fn take_points(text: &mut Text, first: Text) {
         if !said && text.points.len() < MOST_POINTS {
             text.points.push(point);
         }
+    }
+}
+
+/// Whether a sentence only lists what has a field of its own.
+fn lists_terms(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    ["the key terms", "key terms", "keywords", "the keywords"].iter().any(|head| lower.starts_with(head))
+}
+
+/// Whether there is enough of it to say something: two words, or some characters where words are not parted.
+fn is_statement(text: &str) -> bool {
+    text.split_whitespace().count() >= 2 || text.chars().filter(|c| *c >= '\u{2e80}').count() >= 4
+}
+
+/// The text with an end instead of a comma.
+fn ended(text: &str) -> String {
+    let text = text.trim_end();
+    match text.strip_suffix([',', ';', ':', '-']) {
+        Some(rest) => format!("{}.", rest.trim_end()),
+        None => text.to_owned(),
     }
 }
 

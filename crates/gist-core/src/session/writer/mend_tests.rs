@@ -89,13 +89,25 @@ fn what_is_copied_is_cut() {
 }
 
 #[test]
+fn a_scrap_is_no_point_and_a_list_of_terms_no_summary() {
+    let mut text = text(&[(0, " "), (2, "Database,"), (2, "The database grows with every year,")]);
+    text.summary = "The database grows every year. The key terms are 'disk', 'disk', 'cache'.".into();
+    let _ = mend(&mut text, &chapter(), "English");
+    assert_eq!(points(&text), [(vec![2], "The database grows with every year.")]);
+    assert_eq!(text.summary, "The database grows every year.");
+}
+
+#[test]
 fn points_that_rest_on_nothing_are_asked_for_again() {
-    let mut text = text(&[(0, "Cats like warm houses."), (1, "Dogs run fast."), (2, "The database grows.")]);
+    let mut text =
+        text(&[(0, "Cats like warm houses."), (1, "Dogs run fast."), (2, "The database grows every year.")]);
     let fault = mend(&mut text, &chapter(), "English").unwrap_err();
     assert_eq!(fault, Fault::PointsDropped(2));
-    assert_eq!(points(&text), [(vec![2], "The database grows.")]);
-    let mut again =
-        self::text(&[(3, "A phone can hold the accumulator in memory."), (2, "The database grows.")]);
+    assert_eq!(points(&text), [(vec![2], "The database grows every year.")]);
+    let mut again = self::text(&[
+        (3, "A phone can hold the accumulator in memory."),
+        (2, "The database grows every year."),
+    ]);
     mend(&mut again, &chapter(), "English").unwrap();
     take_points(&mut again, text);
     assert_eq!(points(&again).len(), 2, "what is said twice is said once");
