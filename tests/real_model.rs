@@ -67,7 +67,8 @@ fn a_chinese_prompt_gets_chapters_in_order_with_conclusions_and_an_assessment() 
         assert_eq!(chapter["start"].as_f64(), Some(end), "in time order, without holes");
         end = chapter["end"].as_f64().expect("an end");
         assert_eq!(chapter["language"], "Chinese");
-        for field in ["title", "summary", "conclusion"] {
+        // A conclusion that only repeats the summary is left out.
+        for field in ["title", "summary"] {
             assert!(chapter[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {chapter}");
         }
         assert!(!chapter["keywords"].as_array().expect("keywords").is_empty());

@@ -11,7 +11,7 @@ mod parity;
 mod plan;
 mod sessions;
 mod store;
-mod stream;
+pub(crate) mod stream;
 mod table;
 mod watch;
 mod webhooks;

@@ -47,6 +47,9 @@ pub(crate) struct StreamArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
     look_ahead: Option<u64>,
 
+    /// Instructions for a kind of stream, to which --prompt adds [default: none]
+    #[arg(long, value_enum, help_heading = "Texts")]
+    preset: Option<Preset>,
     /// Writes a digest of every so much of the stream, besides the one at the end: 10m, 1h
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Texts")]
     digest_interval: Option<u64>,
@@ -155,6 +158,25 @@ enum DigestStyle {
     Detailed,
     /// Topics, results and open questions, as of a meeting
     Minutes,
+}
+
+/// What the texts are to tell of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Preset {
+    /// What every chapter tells
+    None,
+    /// Theme, technical details, opinion apart from fact, code and diagrams shown, further study
+    Study,
+    /// The same, asked for and answered in Chinese
+    StudyZh,
+    /// What a student would write down
+    Lecture,
+    /// Items of a programme: who, what, where and when
+    Broadcast,
+    /// Decisions, tasks and open questions
+    Meeting,
+    /// What changed in a place
+    Camera,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -288,6 +310,7 @@ impl StreamArgs {
             ("memory-length", number(self.memory_length)),
             ("fps", self.fps.clone()),
             ("max-pixels", number(self.max_pixels)),
+            ("preset", self.preset.and_then(|preset| name_of(&preset))),
             ("prompt", self.prompt.clone()),
             ("language", Some(self.language.clone())),
             ("granularity", Some(granularity.to_owned())),
@@ -309,7 +332,7 @@ impl StreamArgs {
 }
 
 /// What a value is called on the command line, and as a property.
-fn name_of(value: &impl ValueEnum) -> Option<String> {
+pub(crate) fn name_of(value: &impl ValueEnum) -> Option<String> {
     value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
@@ -318,7 +341,7 @@ fn default_name(kind: Kind) -> Option<&'static str> {
 }
 
 /// `90`, `90s`, `1.5m`, `1h`, and as times are printed `1:30`, `0:01:30`, as nanoseconds.
-pub(super) fn duration(text: &str) -> Result<u64, String> {
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
     if let Some(time) = text.contains(':').then(|| crate::run::input::timestamp(text)).flatten() {
         return Ok(time.nseconds());
     }

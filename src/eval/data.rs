@@ -32,7 +32,6 @@ pub(crate) struct Mark {
     pub(crate) t: f64,
     /// As people wrote it.
     #[serde(default)]
-    #[allow(dead_code, reason = "for tools/fit-boundary, which shares this file")]
     pub(crate) title: Option<String>,
 }
 
@@ -97,6 +96,17 @@ impl Item {
             bail!("a time is not a number of seconds");
         }
         Ok(())
+    }
+
+    /// Leaves out what comes after so many seconds.
+    pub(crate) fn cut(&mut self, seconds: f64) {
+        self.duration = self.duration.min(seconds);
+        let end = self.duration;
+        self.chapters.retain(|chapter| chapter.t < end);
+        for lines in [&mut self.lines, &mut self.slides] {
+            lines.retain(|line| line.t < end);
+            lines.iter_mut().for_each(|line| line.end = line.end.min(end));
+        }
     }
 
     /// The true boundaries: chapter starts after 0, in order.

@@ -1,22 +1,31 @@
 //! `streamgist eval`: how well chapters of recorded sessions are found, against those that people set.
 //!
 //! * [`data`]: the data sets
-//! * [`metrics`]: the figures for one session
+//! * [`metrics`]: the figures for one session's boundaries
+//! * [`texts`]: those for its texts, by how alike texts are ([`likeness`])
+//! * [`kept`]: sessions that are done, so that a run goes on where it was stopped
 //! * [`watch`]: a session played through the detector, or through the whole session with the model
 //! * [`report`]: the figures for a data set
 
 pub(crate) mod data;
+mod kept;
+mod likeness;
 mod metrics;
 mod report;
+mod texts;
 mod watch;
 
 use std::path::PathBuf;
 
 use clap::Args;
+use gist_core::Config;
+use gist_core::time::seconds;
 use indicatif::{ProgressBar, ProgressStyle};
-use watch::Watcher;
+use kept::{Kept, Settings};
+use watch::{Watched, Watcher};
 
 use crate::cli::exit::Class;
+use crate::cli::stream::{Preset, duration, name_of};
 
 /// Measures chapters against those that people set
 ///
@@ -30,6 +39,21 @@ pub(crate) struct EvalArgs {
     /// Takes only the first N sessions
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// Leaves out the first N sessions
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) skip: usize,
+    /// Plays only the beginning of each session: 15m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) first: Option<u64>,
+    /// Language of the texts by full English name (Chinese); auto is that of the talk
+    #[arg(long, value_name = "LANGUAGE", default_value = "auto")]
+    pub(crate) language: String,
+    /// Instructions for a kind of stream [default: none]
+    #[arg(long, value_enum)]
+    pub(crate) preset: Option<Preset>,
+    /// Keeps each session that is done in this file; those that are there are not run again
+    #[arg(long, value_name = "FILE", conflicts_with = "boundaries_only")]
+    pub(crate) keep: Option<PathBuf>,
     /// Prints one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
@@ -47,14 +71,42 @@ pub(crate) struct EvalArgs {
 /// # Errors
 /// When the data cannot be read (the message names the line), or the model cannot be loaded or fails.
 pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    let items = data::read(&args.data, args.limit).map_err(|why| Class::Input.failure(format!("{why:#}")))?;
-    let watcher = Watcher::new(args.model.as_deref(), !args.boundaries_only)?;
+    let limit = args.limit.map(|limit| limit.saturating_add(args.skip));
+    let mut items = data::read(&args.data, limit).map_err(|why| Class::Input.failure(format!("{why:#}")))?;
+    items.drain(..args.skip.min(items.len()));
+    if let Some(first) = args.first {
+        items.iter_mut().for_each(|item| item.cut(seconds(first)));
+    }
+    let preset = args.preset.and_then(|preset| name_of(&preset)).unwrap_or_else(|| "none".into());
+    let config = Config {
+        write: !args.boundaries_only,
+        language: args.language.clone(),
+        preset: gist_core::prompt::preset::Preset::of(&preset).unwrap_or_default(),
+        ..Config::default()
+    };
+    let watcher = Watcher::new(args.model.as_deref(), config)?;
+    let settings = Settings {
+        model: watcher.model().unwrap_or_default().to_owned(),
+        language: args.language.clone(),
+        preset,
+        first: args.first.map(seconds),
+    };
+    let kept = args.keep.as_deref().map(|path| Kept::open(path, settings)).transpose()?;
     let bar = ProgressBar::new(items.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")?);
     let mut report = report::Report::default();
     for item in &items {
         bar.set_message(item.id.clone());
-        let watched = watcher.watch(item)?;
+        let watched = match kept.as_ref().and_then(|kept| kept.get(&item.id)) {
+            Some(events) => Watched::of(events),
+            None => {
+                let watched = watcher.watch(item)?;
+                if let Some(kept) = &kept {
+                    kept.add(&item.id, &watched.closed)?;
+                }
+                watched
+            }
+        };
         report.add(item, &watched);
         bar.inc(1);
     }
@@ -73,7 +125,7 @@ mod tests {
 
     fn measure(name: &str, model: Option<&str>) -> report::Figures {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/");
-        let watcher = Watcher::new(model, false).unwrap();
+        let watcher = Watcher::new(model, Config { write: false, ..Config::default() }).unwrap();
         let mut report = report::Report::default();
         for item in &data::read(&PathBuf::from(format!("{data}{name}.jsonl")), None).unwrap() {
             report.add(item, &watcher.watch(item).unwrap());
@@ -112,6 +164,33 @@ mod tests {
         ] {
             assert!(value.get(field).is_some_and(|v| v.is_number()), "{field}");
         }
+    }
+
+    #[test]
+    fn texts_are_measured_where_some_were_written() {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/screenshare.jsonl");
+        let item = data::read(&PathBuf::from(data), None).unwrap().remove(0);
+        let watcher = Watcher::new(Some("mock"), Config::default()).unwrap();
+        let watched = watcher.watch(&item).unwrap();
+        let mut report = report::Report::default();
+        report.add(&item, &watched);
+        let texts = report.figures().texts.expect("figures of the texts");
+        assert_eq!(texts.chapters, watched.closed.len());
+        assert!(texts.points > 0 && texts.points_judged <= texts.points);
+        // The mock copies the first words of a chapter: all of it is there, word for word.
+        assert_eq!(texts.faithful, Some(1.0));
+        assert!(texts.longest_copied_run >= 3.0, "{texts:?}");
+        let value = serde_json::to_value(texts).unwrap();
+        for field in ["title_rouge_l", "source_coverage", "points_dropped", "repeated", "valid", "han"] {
+            assert!(value.get(field).is_some(), "{field}");
+        }
+        // Kept and taken up again it comes to the same.
+        let mut again = report::Report::default();
+        again.add(&item, &Watched::of(&watched.closed));
+        assert_eq!(
+            serde_json::to_value(again.figures()).unwrap(),
+            serde_json::to_value(report.figures()).unwrap()
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::data::Item;
 use super::metrics;
+use super::texts::Texts;
 use super::watch::Watched;
 
 /// What `--json` prints. Shares are 0 to 1.
@@ -31,6 +32,39 @@ pub(super) struct Figures {
     pub(super) items: usize,
     /// Their length together.
     pub(super) hours: f64,
+    /// Of the texts; `null` when none were written.
+    pub(super) texts: Option<TextFigures>,
+}
+
+/// What is told of texts. Shares are 0 to 1; `null` where there was nothing to measure.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct TextFigures {
+    /// Chapters that were closed.
+    pub(super) chapters: usize,
+    /// ROUGE-L of titles with the heading that overlaps them most, mean.
+    pub(super) title_rouge_l: Option<f64>,
+    /// Share of the content words of a heading that stand in the chapter that overlaps it most, mean.
+    pub(super) source_coverage: Option<f64>,
+    /// Share of points that stand in their span.
+    pub(super) faithful: Option<f64>,
+    /// The same share when points are held against another place of the talk: what chance comes to.
+    pub(super) faithful_elsewhere: Option<f64>,
+    /// Points that could be judged, and all.
+    pub(super) points_judged: usize,
+    /// All points.
+    pub(super) points: usize,
+    /// Share of written points that were left out.
+    pub(super) points_dropped: Option<f64>,
+    /// Points of a chapter, median.
+    pub(super) points_per_chapter: Option<f64>,
+    /// Share of texts that repeat an earlier one of the session.
+    pub(super) repeated: Option<f64>,
+    /// The longest run of words copied from the talk, in words.
+    pub(super) longest_copied_run: f64,
+    /// Share of chapters whose structure is valid.
+    pub(super) valid: Option<f64>,
+    /// Share of texts in Han script, of those that were to be Chinese.
+    pub(super) han: Option<f64>,
 }
 
 /// Sums over sessions.
@@ -50,6 +84,7 @@ pub(super) struct Report {
     delays: Vec<f64>,
     written: usize,
     partial: usize,
+    texts: Texts,
 }
 
 impl Report {
@@ -71,6 +106,7 @@ impl Report {
         self.delays.extend(&watched.delays);
         self.written += watched.written;
         self.partial += watched.partial;
+        self.texts.add(item, &watched.closed);
     }
 
     /// Means, medians and rates.
@@ -88,7 +124,54 @@ impl Report {
             false_per_hour: if hours > 0.0 { self.strays as f64 / hours } else { 0.0 },
             items: self.items,
             hours,
+            texts: (self.written > 0).then(|| self.texts.figures()),
         }
+    }
+}
+
+impl Texts {
+    /// Means, medians and shares.
+    fn figures(&self) -> TextFigures {
+        let share = |part: usize, all: usize| (all > 0).then(|| part as f64 / all as f64);
+        let mean = |all: &[f64]| (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64);
+        TextFigures {
+            chapters: self.chapters,
+            title_rouge_l: mean(&self.rouge),
+            source_coverage: mean(&self.coverage),
+            faithful: share(self.faithful, self.judged),
+            faithful_elsewhere: share(self.faithful_elsewhere, self.judged),
+            points_judged: self.judged,
+            points: self.points,
+            points_dropped: share(self.dropped, self.dropped + self.points),
+            points_per_chapter: metrics::median(&mut self.points_per_chapter.clone()),
+            repeated: share(self.repeated, self.texts),
+            longest_copied_run: self.longest_run,
+            valid: share(self.valid, self.chapters),
+            han: share(self.han, self.chinese),
+        }
+    }
+}
+
+impl fmt::Display for TextFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent =
+            |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1}", 100.0 * share));
+        for (name, share) in [
+            ("title ROUGE-L", self.title_rouge_l),
+            ("headings covered", self.source_coverage),
+            ("faithful points", self.faithful),
+            ("  held elsewhere", self.faithful_elsewhere),
+            ("points dropped", self.points_dropped),
+            ("texts repeated", self.repeated),
+            ("structure valid", self.valid),
+            ("texts in Han script", self.han),
+        ] {
+            writeln!(f, "{name:<24}{:>8}", percent(share))?;
+        }
+        writeln!(f, "points judged           {:>8}", format!("{}/{}", self.points_judged, self.points))?;
+        let points = self.points_per_chapter.map_or("-".to_owned(), |points| format!("{points:.1}"));
+        writeln!(f, "points per chapter      {points:>8}")?;
+        writeln!(f, "longest copied run      {:>8.1}", self.longest_copied_run)
     }
 }
 
@@ -115,6 +198,9 @@ impl fmt::Display for Report {
         if self.written > 0 {
             writeln!(f, "chapters written        {:>8}", self.written)?;
             writeln!(f, "chapters without text   {:>8}", self.partial)?;
+        }
+        if let Some(texts) = figures.texts {
+            write!(f, "{texts}")?;
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub(super) struct Watched {
     pub(super) written: usize,
     /// Chapters whose text is missing or incomplete.
     pub(super) partial: usize,
+    /// The closed chapters; none where no session was played.
+    pub(super) closed: Vec<ChapterEvent>,
 }
 
 /// Plays sessions.
@@ -35,17 +37,22 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Loads the model if one is needed: named, or for the texts the default one.
-    pub(super) fn new(model: Option<&str>, write: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(model: Option<&str>, config: Config) -> anyhow::Result<Self> {
         let model = match model {
             Some("mock") => Some(Arc::new(Mock::new(Script::default())) as Arc<dyn Model>),
             Some(name) => Some(load(name)?),
-            None if write => {
+            None if config.write => {
                 let default = gist_models::default_model(gist_models::Kind::Text);
                 Some(load(&default.context("no default text model")?.name)?)
             }
             None => None,
         };
-        Ok(Self { model, config: Config { write, ..Config::default() } })
+        Ok(Self { model, config })
+    }
+
+    /// The name of the model, if there is one.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.as_deref().map(Model::name)
     }
 
     pub(super) fn watch(&self, item: &Item) -> anyhow::Result<Watched> {
@@ -96,6 +103,13 @@ impl Watcher {
 }
 
 impl Watched {
+    /// What came of a session that was played before.
+    pub(super) fn of(closed: &[ChapterEvent]) -> Self {
+        let mut watched = Self::default();
+        closed.iter().for_each(|event| watched.take(event));
+        watched
+    }
+
     fn add(&mut self, at: u64, decided_at: u64) {
         self.boundaries.push(seconds(at));
         self.delays.push(seconds(decided_at.saturating_sub(at)));
@@ -110,6 +124,7 @@ impl Watched {
         {
             self.add(end, decided_at);
         }
+        self.closed.push(event.clone());
         if event.partial || event.title.is_empty() {
             self.partial += 1;
         } else {

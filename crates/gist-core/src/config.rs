@@ -1,5 +1,8 @@
 //! Settings of a session. They map one to one onto the properties of `gistsummarizer`.
 
+use std::borrow::Cow;
+
+use crate::prompt::preset::Preset;
 use crate::time::SECOND;
 
 /// How many chapters an hour are wanted.
@@ -29,6 +32,8 @@ pub enum DigestStyle {
 /// Settings of a session; all may change while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Instructions to begin with.
+    pub preset: Preset,
     /// The user's own instructions for the texts, in any language.
     pub prompt: Option<String>,
     /// Language of the texts by full English name (`Chinese`), or `auto` for that of the talk or prompt.
@@ -52,6 +57,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            preset: Preset::None,
             prompt: None,
             language: "auto".into(),
             granularity: Granularity::Normal,
@@ -62,5 +68,20 @@ impl Default for Config {
             digest_style: DigestStyle::default(),
             write: true,
         }
+    }
+}
+
+impl Config {
+    /// What the texts are asked to be: the preset's instructions and the user's own.
+    pub fn instructions(&self) -> Option<Cow<'_, str>> {
+        match (self.preset.instructions(), self.prompt.as_deref()) {
+            (Some(preset), Some(prompt)) => Some(format!("{preset} {prompt}").into()),
+            (one, other) => one.or(other).map(Cow::Borrowed),
+        }
+    }
+
+    /// The words whose language the texts are written in when none is set: the user's own, else the preset's.
+    pub fn words_of_the_user(&self) -> Option<&str> {
+        self.prompt.as_deref().or(self.preset.instructions())
     }
 }

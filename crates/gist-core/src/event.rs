@@ -115,6 +115,9 @@ pub struct ChapterEvent {
     /// What was said, with spans.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points: Vec<Point>,
+    /// Points the model wrote besides, which were left out: the lines do not bear them out, or they repeat another.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub points_dropped: u64,
     /// Key terms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<String>,
@@ -197,6 +200,11 @@ pub struct ChapterEvent {
     pub text: String,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl ChapterEvent {
     /// An event with nothing but its name.
     pub fn new(kind: Kind, id: &str, index: u64, sequence: u64) -> Self {
@@ -212,6 +220,7 @@ impl ChapterEvent {
             title: String::new(),
             summary: String::new(),
             points: Vec::new(),
+            points_dropped: 0,
             keywords: Vec::new(),
             conclusion: String::new(),
             subchapters: Vec::new(),

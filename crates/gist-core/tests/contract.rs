@@ -37,6 +37,7 @@ fn full() -> ChapterEvent {
         title: text(),
         summary: text(),
         points: vec![Point { text: text(), start: 0.0, end: 1.0 }],
+        points_dropped: 1,
         keywords: vec![text()],
         conclusion: text(),
         subchapters: vec![Subchapter { title: text(), start: 0.0, end: 1.0 }],

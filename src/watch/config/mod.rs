@@ -57,6 +57,7 @@ pub(crate) struct Stream {
     pub(crate) speech: bool,
     pub(crate) language: Option<String>,
     pub(crate) prompt: Option<String>,
+    pub(crate) preset: Option<Preset>,
     pub(crate) granularity: Option<Granularity>,
     pub(crate) min_chapter_duration: Option<Duration>,
     pub(crate) max_chapter_duration: Option<Duration>,
@@ -84,6 +85,19 @@ pub(crate) enum Granularity {
     Coarse,
     Normal,
     Fine,
+}
+
+/// What the texts are to tell of.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Preset {
+    None,
+    Study,
+    StudyZh,
+    Lecture,
+    Broadcast,
+    Meeting,
+    Camera,
 }
 
 /// How a digest is written.
@@ -238,6 +252,7 @@ impl Stream {
     /// Properties of `gistsummarizer` that may change while it runs.
     pub(crate) fn texts(&self) -> Vec<(&'static str, String)> {
         let all = [
+            ("preset", Some(values::nick(self.preset.unwrap_or(Preset::None)))),
             ("prompt", Some(self.prompt.clone().unwrap_or_default())),
             ("language", Some(self.language.clone().unwrap_or_else(|| "auto".into()))),
             ("granularity", Some(values::nick(self.granularity.unwrap_or(Granularity::Normal)))),
@@ -278,7 +293,7 @@ impl Stream {
     pub(crate) fn needs_restart(&self, new: &Self) -> bool {
         let fixed = |stream: &Self| {
             let mut stream = stream.clone();
-            (stream.prompt, stream.language, stream.granularity) = (None, None, None);
+            (stream.preset, stream.prompt, stream.language, stream.granularity) = (None, None, None, None);
             (stream.digest_interval, stream.digest_style, stream.endpoints) = (None, None, None);
             stream
         };

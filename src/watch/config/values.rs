@@ -56,5 +56,10 @@ pub(super) fn line_of(path: &Path) -> Result<String, String> {
 
 /// What a value is called, here and as a property.
 pub(super) fn nick(value: impl std::fmt::Debug) -> String {
-    format!("{value:?}").to_lowercase()
+    let name = format!("{value:?}");
+    let kebab = name.char_indices().flat_map(|(at, c)| {
+        let dash = (at > 0 && c.is_ascii_uppercase()).then_some('-');
+        dash.into_iter().chain(std::iter::once(c.to_ascii_lowercase()))
+    });
+    kebab.collect()
 }

@@ -3,11 +3,15 @@
 //! Lines of the stream are data, never instructions; the system prompt says so and the grammar of the answer leaves
 //! no room for anything else. The model names line numbers only: every time is set by code.
 
+mod chapter;
 pub mod digest;
 pub mod labels;
+pub mod preset;
 pub mod question;
 
-use std::ops::{Range, RangeInclusive};
+pub use chapter::{ChapterPrompt, MOST_POINTS};
+
+use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
@@ -72,75 +76,6 @@ pub fn title_schema() -> Value {
     schema
 }
 
-/// What a chapter is written from.
-#[derive(Debug)]
-pub struct ChapterPrompt<'a> {
-    /// Its segments.
-    pub segments: Range<SegmentId>,
-    /// When.
-    pub span: Span,
-    /// Language of the text by full English name.
-    pub language: &'a str,
-    /// The user's own instructions.
-    pub instructions: Option<&'a str>,
-    /// Titles that must not be used again, on a retry with what was wrong.
-    pub avoid: Option<&'a str>,
-}
-
-impl ChapterPrompt<'_> {
-    /// The question.
-    pub fn text(&self) -> String {
-        let Range { start, end } = self.segments;
-        let mut text = format!(
-            "Lines [{start}] to [{last}] ({from}–{to}) are one chapter of the stream. Write it up in {language} for \
-             people who missed it.\n\
-             - title: 3 to 8 words that name this chapter's own subject, so concrete that no other chapter could bear it\n\
-             - summary: one or two sentences with what was actually said, not \"this chapter discusses\"\n\
-             - points: the 2 to 4 most important statements in time order, each a full sentence in your own words, \
-             each with the numbers of the lines it comes from\n\
-             - keywords: 3 to 6 key terms of this chapter\n\
-             - conclusion: one sentence with what the chapter comes to\n",
-            last = end.saturating_sub(1),
-            from = clock(self.span.start),
-            to = clock(self.span.end),
-            language = self.language,
-        );
-        if let Some(instructions) = self.instructions {
-            text += &format!(
-                "The reader also asks for this; follow it inside these fields: {}\n",
-                flat(instructions)
-            );
-        }
-        if let Some(avoid) = self.avoid {
-            text += &format!("{avoid}\n");
-        }
-        text + &format!("Answer with one JSON object, its texts in {}.", self.language)
-    }
-
-    /// The schema of the answer: `title, summary, points[{lines, text}], keywords, conclusion`.
-    pub fn schema(&self) -> Value {
-        let line = json!({"type": "integer", "minimum": self.segments.start, "maximum": self.segments.end.saturating_sub(1)});
-        // Three to eight words for scripts that part words by blanks, thirty characters for those that don't.
-        let title = match self.language {
-            "Chinese" | "Japanese" | "Thai" | "Khmer" | "Burmese" => {
-                r#"^[^\s"\\]{4,30}( [^\s"\\]{1,24}){0,3}$"#
-            }
-            _ => r#"^[^\s"\\]{1,30}( [^\s"\\]{1,24}){2,7}$"#,
-        };
-        object(json!({
-            "title": {"type": "string", "pattern": title},
-            "summary": {"type": "string", "minLength": 1, "maxLength": 500},
-            "points": {"type": "array", "minItems": 1, "maxItems": 4, "items": object(json!({
-                "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
-                "text": {"type": "string", "minLength": 1, "maxLength": 300},
-            }))},
-            "keywords": {"type": "array", "minItems": 1, "maxItems": 6,
-                         "items": {"type": "string", "minLength": 1, "maxLength": 40}},
-            "conclusion": {"type": "string", "minLength": 1, "maxLength": 300},
-        }))
-    }
-}
-
 fn object(properties: Value) -> Value {
     let required: Vec<_> = properties.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
@@ -156,10 +91,23 @@ pub fn memory(chapters: RangeInclusive<u64>, span: Span, text: &str) -> String {
 
 /// The language the texts are to be written in, by full English name: the one asked for, else that of the stream.
 pub fn language<'a>(set: &str, instructions: Option<&str>, texts: impl Iterator<Item = &'a str>) -> String {
-    language_asked_for(set, instructions).unwrap_or_else(|| {
-        let sample: String = texts.flat_map(|text| [text, " "]).flat_map(str::chars).take(4_000).collect();
-        detect(&sample).unwrap_or("English").to_owned()
-    })
+    language_asked_for(set, instructions).unwrap_or_else(|| spoken(texts))
+}
+
+/// The language of some lines, by full English name; English where none can be told.
+pub(crate) fn spoken<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let sample: String = texts.flat_map(|text| [text, " "]).flat_map(str::chars).take(4_000).collect();
+    detect(&sample).unwrap_or("English").to_owned()
+}
+
+/// Whether a detected language is the one named, which may say more (`Traditional Chinese`, `British English`).
+pub(crate) fn same_language(spoken: &str, named: &str) -> bool {
+    named.split(|c: char| !c.is_alphabetic()).any(|word| word.eq_ignore_ascii_case(spoken))
+}
+
+/// Whether a language is written without blanks between its words.
+fn without_blanks(language: &str) -> bool {
+    ["Chinese", "Japanese", "Thai", "Khmer", "Burmese"].iter().any(|name| same_language(name, language))
 }
 
 /// The language the user wants whatever is spoken: the one set, else that of the user's own instructions when they are
@@ -218,18 +166,5 @@ mod tests {
         assert_eq!(language("auto", Some("Be brief."), english.into_iter()), "English");
         assert_eq!(language("auto", None, ["今天我们来讨论共识算法的基本原理"].into_iter()), "Chinese");
         assert_eq!(language("auto", None, std::iter::empty()), "English");
-    }
-
-    #[test]
-    fn the_schema_admits_only_lines_of_the_chapter() {
-        let prompt = ChapterPrompt {
-            segments: 3..9,
-            span: Span::default(),
-            language: "English",
-            instructions: None,
-            avoid: None,
-        };
-        let line = &prompt.schema()["properties"]["points"]["items"]["properties"]["lines"]["items"];
-        assert_eq!((line["minimum"].as_u64(), line["maximum"].as_u64()), (Some(3), Some(8)));
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Identity;
+use crate::check;
 use crate::event::{ChapterEvent, Coverage, Reason};
 use crate::model::{Dialect, SegmentId};
 use crate::observation::Source;
@@ -21,6 +22,13 @@ pub struct Line {
     pub text: String,
     /// What the stamp of a picture says, in seconds.
     pub stamp: Option<f64>,
+}
+
+impl Line {
+    /// Whether it was heard and tells of nothing.
+    pub(super) fn is_noise(&self) -> bool {
+        self.source == Source::Speech && check::is_noise(&self.text)
+    }
 }
 
 /// Offsets that turn running-time into the other axes, in nanoseconds.
@@ -124,6 +132,11 @@ impl Chapter {
         let Some(first) = spans.next() else { return self.span };
         let span = spans.fold(first, |a, b| Span::new(a.start.min(b.start), a.end.max(b.end)));
         Span::new(span.start.max(self.span.start), span.end.min(self.span.end))
+    }
+
+    /// Whether there is nothing to write about.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.lines.iter().all(Line::is_noise)
     }
 
     /// The headings of the slides shown: the first line of each screen text.

@@ -26,7 +26,7 @@ use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId
 use crate::observation::{Observation, Source};
 use crate::time::Span;
 use crate::token_log::Logged;
-use crate::{Config, prompt};
+use crate::{Config, check, prompt};
 
 /// Who the events are about.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +126,8 @@ impl Session {
 
     /// Takes new settings; they hold for the next decision and the next text.
     pub fn configure(&mut self, config: Config) {
-        if (&config.prompt, &config.language) != (&self.config.prompt, &self.config.language) {
+        let texts = |config: &Config| (config.preset, config.prompt.clone(), config.language.clone());
+        if texts(&config) != texts(&self.config) {
             self.prompt_revision += 1;
         }
         self.config = config;
@@ -169,6 +170,12 @@ impl Session {
     /// When the model fails; the line is then lost for the context, which `last_error` and the error say.
     pub fn observe(&mut self, observation: Observation) -> Result<(), ModelError> {
         self.begin(observation.span.start);
+        if self.is_idle_noise(&observation) {
+            self.watermark = self.watermark.max(observation.span.start);
+            self.periods.something(observation.span.end);
+            self.count_lines(1);
+            return Ok(());
+        }
         let segment =
             self.context.append(&prompt::line(self.next_segment, &observation)).inspect_err(|error| {
                 self.errors += 1;
@@ -187,6 +194,15 @@ impl Session {
             stamp: None,
         });
         Ok(())
+    }
+
+    /// Whether something was heard that tells of nothing, in a chapter in which nothing was said or shown yet: taken for
+    /// words, music and noise would come to chapters, with texts made up for them.
+    fn is_idle_noise(&self, observation: &Observation) -> bool {
+        let first = self.open.as_ref().map_or(self.next_segment, |open| open.first_segment);
+        observation.source == Source::Speech
+            && check::is_noise(&observation.text)
+            && self.lines.iter().filter(|line| line.segment >= first).all(Line::is_noise)
     }
 
     /// Keeps what a segment holds until its chapter is written.
@@ -507,6 +523,8 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod nothing_tests;
 #[cfg(test)]
 mod period_tests;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 pub use settings::{
-    Attention, Backend, DigestStyle, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize,
+    Attention, Backend, DigestStyle, Eviction, Gate, Granularity, KvType, OverloadPolicy, Preset, Quantize,
     VideoLayout,
 };
 

@@ -6,6 +6,7 @@ mod chaptersink;
 mod contract;
 mod films;
 mod leaks;
+mod nothing;
 #[allow(dead_code, reason = "what is not used here the tests of gist-webhook use")]
 #[path = "../../../../crates/gist-webhook/tests/webhook/receiver.rs"]
 mod receiver;

@@ -17,12 +17,15 @@ pub(in crate::session) struct Text {
     pub(super) points: Vec<TextPoint>,
     pub(super) keywords: Vec<String>,
     pub(super) conclusion: String,
+    /// Points the model wrote for it, in one attempt or two.
+    #[serde(skip)]
+    pub(super) written: usize,
 }
 
 #[derive(Debug, Deserialize)]
 pub(in crate::session) struct TextPoint {
-    lines: Vec<SegmentId>,
-    text: String,
+    pub(super) lines: Vec<SegmentId>,
+    pub(super) text: String,
 }
 
 /// A chapter with its text, or with the reason why it has none.
@@ -52,6 +55,7 @@ impl Written {
                 }
             })
             .collect();
+        event.points_dropped = self.text.written.saturating_sub(self.text.points.len()) as u64;
         event.points.sort_by(|a, b| a.start.total_cmp(&b.start));
         event.language = self.language;
         event.tokens = self.tokens as u64;

@@ -4,6 +4,7 @@ mod answer;
 mod chapter;
 mod digest;
 mod memory;
+mod mend;
 
 use std::collections::VecDeque;
 
@@ -19,13 +20,14 @@ pub(super) use memory::{Held, Memory};
 use super::chapter::{Chapter, longest_shown};
 use super::sight;
 use crate::Config;
-use crate::check::Checker;
+use crate::check::script::is_in_script_of;
+use crate::check::{Checker, Fault};
 use crate::event::ChapterEvent;
 use crate::model::{Context, Dialect, Generation, ModelError, Request, Step, View};
 use crate::prompt::{self, ChapterPrompt};
 use crate::time::Span;
 
-const CHAPTER_TOKENS: usize = 700;
+const CHAPTER_TOKENS: usize = 900;
 /// Chapters kept for the digest of a period; of more the oldest are not told of.
 const MAX_ENDED: usize = 1_000;
 
@@ -41,6 +43,15 @@ struct Current {
     language: String,
     generation: Box<dyn Generation>,
     retried: bool,
+    /// A first attempt at a chapter, with what was wrong with it.
+    first: Option<Attempt>,
+}
+
+/// A chapter's text, what it took, and what is wrong with it.
+struct Attempt {
+    text: Text,
+    tokens: usize,
+    fault: String,
 }
 
 /// The texts that wait and the one being written.
@@ -217,7 +228,7 @@ impl Writer {
                 Progress::Running
             }
             Ok(Step::Done { text, tokens }) => self.finish(current, &text, tokens, context, config),
-            Err(error) => self.retry(current, &error.to_string(), None, context, config),
+            Err(error) => self.retry(current, &error.to_string(), context, config),
         }
     }
 
@@ -236,23 +247,21 @@ impl Writer {
         if !config.write && matches!(job, Job::Chapter(_) | Job::Digest(_)) {
             return self.give_up(job, String::new(), String::new(), context);
         }
-        let instructions = config.prompt.as_deref();
+        let words = config.words_of_the_user();
         let language = match &job {
             Job::Question(question) => {
-                prompt::language(&config.language, instructions, std::iter::once(question.text.as_str()))
+                prompt::language(&config.language, words, std::iter::once(question.text.as_str()))
             }
             Job::Merge(_) => String::new(),
-            Job::Chapter(chapter) if chapter.lines.is_empty() => {
+            Job::Chapter(chapter) if chapter.says_nothing() => {
                 return self.give_up(job, String::new(), "nothing was said or shown".into(), context);
             }
-            Job::Chapter(chapter) => prompt::language(
-                &config.language,
-                instructions,
-                chapter.lines.iter().map(|line| line.text.as_str()),
-            ),
+            Job::Chapter(chapter) => {
+                prompt::language(&config.language, words, chapter.lines.iter().map(|line| line.text.as_str()))
+            }
             Job::Digest(digest) => {
                 // One summary is too short to tell a language by; the lines of a chapter are not.
-                let asked_for = prompt::language_asked_for(&config.language, instructions);
+                let asked_for = prompt::language_asked_for(&config.language, words);
                 let last = match &digest.of {
                     Of::Whole => self.language.clone(),
                     Of::Period(period) => self.language.clone().or(period.language.clone()),
@@ -272,7 +281,7 @@ impl Writer {
         };
         match ask(context, config, &self.memory, &job, &language, None) {
             Ok(generation) => {
-                self.current = Some(Current { job, language, generation, retried: false });
+                self.current = Some(Current { job, language, generation, retried: false, first: None });
                 Progress::Running
             }
             Err(why) => self.give_up(job, language, why, context),
@@ -288,36 +297,7 @@ impl Writer {
         config: &Config,
     ) -> Progress {
         match &current.job {
-            Job::Chapter(chapter) => {
-                let mut text: Text = match serde_json::from_str(answer) {
-                    Ok(text) => text,
-                    Err(error) => {
-                        return self.retry(
-                            current,
-                            &format!("the answer is not valid: {error}"),
-                            None,
-                            context,
-                            config,
-                        );
-                    }
-                };
-                if let Some(title) = &chapter.title {
-                    text.title.clone_from(title);
-                }
-                if chapter.dialect == Dialect::Titles {
-                    // It writes no summary that could repeat itself, and the same slide may well come twice.
-                    return self.written(current, text, tokens, None, context);
-                }
-                match self.checker.check(&text.title, &text.summary, chapter.headings()) {
-                    Ok(()) => self.written(current, text, tokens, None, context),
-                    Err(fault) if current.retried || chapter.title.is_some() => {
-                        self.written(current, text, tokens, Some(fault.to_string()), context)
-                    }
-                    Err(fault) => {
-                        self.retry(current, &fault.to_string(), Some((text, tokens)), context, config)
-                    }
-                }
-            }
+            Job::Chapter(_) => self.finish_chapter(current, answer, tokens, context, config),
             Job::Digest(_) => match serde_json::from_str(answer) {
                 Ok(text) => {
                     let Current { job: Job::Digest(digest), language, .. } = current else {
@@ -327,18 +307,78 @@ impl Writer {
                     Progress::Digest(Box::new(written))
                 }
                 Err(error) => {
-                    self.retry(current, &format!("the answer is not valid: {error}"), None, context, config)
+                    self.retry(current, &format!("the answer is not valid: {error}"), context, config)
                 }
             },
             Job::Question(question) => match question.answered(answer, self.memory.held()) {
                 Ok(answer) => Progress::Answered(answer),
-                Err(why) => self.retry(current, &why, None, context, config),
+                Err(why) => self.retry(current, &why, context, config),
             },
             Job::Merge(merge) => {
                 self.memory.merged(context, merge, answer);
                 Progress::Running
             }
         }
+    }
+
+    /// A chapter's text is mended and looked at; with a fault it is written once more.
+    fn finish_chapter(
+        &mut self,
+        mut current: Current,
+        answer: &str,
+        tokens: usize,
+        context: &mut dyn Context,
+        config: &Config,
+    ) -> Progress {
+        let Job::Chapter(chapter) = &current.job else { return Progress::Running };
+        let mut text: Text = match serde_json::from_str(answer) {
+            Ok(text) => text,
+            Err(error) => {
+                return self.retry(current, &format!("the answer is not valid: {error}"), context, config);
+            }
+        };
+        if let Some(title) = &chapter.title {
+            text.title.clone_from(title);
+        }
+        if chapter.dialect == Dialect::Titles {
+            // It writes no summary that could repeat itself, and the same slide may well come twice.
+            return self.written(current, text, tokens, None, context);
+        }
+        let mended = mend::mend(&mut text, chapter, &current.language);
+        let checked = self.checker.check(&text.title, &text.summary, chapter.headings());
+        let fault = checked.and(mended).err();
+        let (user_s, few) = (chapter.title.is_some(), matches!(fault, Some(Fault::PointsDropped(_))));
+        let tokens = tokens + current.first.as_ref().map_or(0, |first| first.tokens);
+        match fault {
+            None => {}
+            Some(fault) if (few || !user_s) && !current.retried => {
+                let fault = fault.to_string();
+                current.first = Some(Attempt { text, tokens, fault: fault.clone() });
+                return self.retry(current, &fault, context, config);
+            }
+            // What was not borne out is gone; what is left may stand.
+            Some(_) if few => {}
+            Some(fault)
+                if fault.is_of_the_title()
+                    && self.name_by_keywords(&mut text, chapter, &current.language) => {}
+            Some(fault) => return self.written(current, text, tokens, Some(fault.to_string()), context),
+        }
+        if let Some(first) = current.first.take() {
+            mend::take_points(&mut text, first.text);
+        }
+        let error = text.points.is_empty().then(|| "the lines bear out none of its points".to_owned());
+        self.written(current, text, tokens, error, context)
+    }
+
+    /// Names a chapter by its key terms. Whether that is a title.
+    fn name_by_keywords(&self, text: &mut Text, chapter: &Chapter, language: &str) -> bool {
+        let title = mend::keyword_title(&text.keywords);
+        let checked = self.checker.check(&title, &text.summary, chapter.headings());
+        let fine = checked.is_ok() && is_in_script_of(language, &title) && chapter.title.is_none();
+        if fine {
+            text.title = title;
+        }
+        fine
     }
 
     fn written(
@@ -366,7 +406,6 @@ impl Writer {
         &mut self,
         mut current: Current,
         why: &str,
-        so_far: Option<(Text, usize)>,
         context: &mut dyn Context,
         config: &Config,
     ) -> Progress {
@@ -381,8 +420,10 @@ impl Writer {
                 return Progress::Running;
             }
         }
-        match so_far {
-            Some((text, tokens)) => self.written(current, text, tokens, Some(why.to_owned()), context),
+        match current.first.take() {
+            Some(Attempt { text, tokens, fault }) => {
+                self.written(current, text, tokens, Some(fault), context)
+            }
             None => self.give_up(current.job, current.language, why.to_owned(), context),
         }
     }
@@ -416,7 +457,8 @@ fn ask(
     language: &str,
     fault: Option<&str>,
 ) -> Result<Box<dyn Generation>, String> {
-    let instructions = config.prompt.as_deref();
+    let instructions = config.instructions();
+    let instructions = instructions.as_deref();
     let (temperature, seed) = if fault.is_some() { (0.7, 1) } else { (0.0, 0) };
     let request = match job {
         Job::Chapter(chapter) if chapter.dialect == Dialect::Titles => {

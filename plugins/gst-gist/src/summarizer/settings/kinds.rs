@@ -60,6 +60,52 @@ impl From<DigestStyle> for gist_core::DigestStyle {
     }
 }
 
+/// What the texts are to tell of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstGistPreset")]
+#[repr(i32)]
+pub enum Preset {
+    /// What every chapter tells.
+    #[default]
+    #[enum_value(name = "None: what every chapter tells", nick = "none")]
+    None,
+    /// For people who study what was said.
+    #[enum_value(
+        name = "Study: theme, technical details, opinion apart from fact, further study",
+        nick = "study"
+    )]
+    Study,
+    /// The same in Chinese.
+    #[enum_value(name = "Study, asked for and answered in Chinese", nick = "study-zh")]
+    StudyZh,
+    /// A lecture or talk.
+    #[enum_value(name = "Lecture: what a student would write down", nick = "lecture")]
+    Lecture,
+    /// News and other programmes.
+    #[enum_value(name = "Broadcast: items of a programme, who, what, where and when", nick = "broadcast")]
+    Broadcast,
+    /// A meeting.
+    #[enum_value(name = "Meeting: decisions, tasks and open questions", nick = "meeting")]
+    Meeting,
+    /// A camera that looks at a place.
+    #[enum_value(name = "Camera: what changed in a place", nick = "camera")]
+    Camera,
+}
+
+impl From<Preset> for gist_core::prompt::preset::Preset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::None => Self::None,
+            Preset::Study => Self::Study,
+            Preset::StudyZh => Self::StudyZh,
+            Preset::Lecture => Self::Lecture,
+            Preset::Broadcast => Self::Broadcast,
+            Preset::Meeting => Self::Meeting,
+            Preset::Camera => Self::Camera,
+        }
+    }
+}
+
 /// What happens when the model is slower than the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstGistOverloadPolicy")]

@@ -10,7 +10,7 @@ use gst::prelude::*;
 
 use super::intake::Limits;
 pub use kinds::{
-    Attention, Backend, DigestStyle, Eviction, Gate, Granularity, KvType, OverloadPolicy, Quantize,
+    Attention, Backend, DigestStyle, Eviction, Gate, Granularity, KvType, OverloadPolicy, Preset, Quantize,
     VideoLayout,
 };
 pub(super) use spec::PROPERTIES;
@@ -39,6 +39,7 @@ pub(super) struct Settings {
     pub(super) gate: Gate,
     pub(super) granularity: Granularity,
     pub(super) digest_style: DigestStyle,
+    pub(super) preset: Preset,
     pub(super) core: gist_core::Config,
     pub(super) overload_policy: OverloadPolicy,
     pub(super) max_queue_time: u64,
@@ -79,6 +80,7 @@ impl Default for Settings {
             gate: Gate::Frames,
             granularity: Granularity::Normal,
             digest_style: DigestStyle::Brief,
+            preset: Preset::None,
             core: gist_core::Config::default(),
             overload_policy: OverloadPolicy::Auto,
             max_queue_time: 10 * SECOND,
@@ -166,6 +168,10 @@ impl Settings {
             "fps" => self.fps = value.get().unwrap_or(gst::Fraction::new(1, 1)),
             "max-pixels" => self.max_pixels = count(),
             "gate" => self.gate = value.get().unwrap_or_default(),
+            "preset" => {
+                self.preset = value.get().unwrap_or_default();
+                self.core.preset = self.preset.into();
+            }
             "prompt" => self.core.prompt = text().filter(|prompt| !prompt.trim().is_empty()),
             "language" => self.core.language = text().unwrap_or_else(|| "auto".into()),
             "granularity" => {
@@ -222,6 +228,7 @@ impl Settings {
             "fps" => self.fps.to_value(),
             "max-pixels" => self.max_pixels.to_value(),
             "gate" => self.gate.to_value(),
+            "preset" => self.preset.to_value(),
             "prompt" => self.core.prompt.to_value(),
             "language" => self.core.language.to_value(),
             "granularity" => self.granularity.to_value(),

@@ -144,6 +144,11 @@ pub(in crate::summarizer) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = La
             .blurb("What of a picture that did not change is given to a model that sees")
             .mutable_playing()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("preset", d.preset)
+            .nick("Preset")
+            .blurb("Instructions for a kind of stream, to which the prompt adds")
+            .mutable_playing()
+            .build(),
         text("prompt", "Prompt", "Your own instructions for the chapter texts, in any language", None, true),
         text(
             "language",

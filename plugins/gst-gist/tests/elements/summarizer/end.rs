@@ -70,7 +70,7 @@ fn the_next_film_has_its_chapters_too() {
     }
     let closed = rig.closed();
     let titles: Vec<_> = closed.iter().map(|chapter| chapter["title"].as_str().unwrap()).collect();
-    assert!(titles[0].contains("first") && titles[1].contains("second"), "{titles:?}");
+    assert!(titles[0].contains("First") && titles[1].contains("Second"), "{titles:?}");
     assert_eq!((closed[1]["running-time"].as_u64(), closed[1]["start"].as_f64()), (Some(4 * S), Some(0.0)));
     assert_eq!(closed[1].get("partial"), None);
 }

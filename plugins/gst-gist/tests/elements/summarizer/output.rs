@@ -20,7 +20,7 @@ fn the_last_chapter_comes_before_the_end() {
     assert!(names.contains(&"Toc".to_owned()));
 
     let closed = rig.wait("gist-chapter", Some("closed"));
-    assert!(closed.get::<&str>("title").unwrap().contains("blocks are fetched"));
+    assert!(closed.get::<&str>("title").unwrap().contains("Blocks are fetched"));
     assert_eq!(closed.get::<&str>("reason"), Ok("eos"));
     assert_eq!(closed.get::<u64>("running-time"), Ok(0));
     assert_eq!(closed.get::<&str>("schema"), Ok("gist-chapters-v1"));
@@ -118,7 +118,7 @@ fn who_wants_text_gets_titles() {
     init();
     let lines = pull_lines("text/x-raw", "caption");
     assert_eq!(lines.len(), 1);
-    assert!(lines[0].starts_with("0:00 ") && lines[0].contains("caption"), "{lines:?}");
+    assert!(lines[0].starts_with("0:00 ") && lines[0].contains("Caption"), "{lines:?}");
 }
 
 fn pull_lines(caps: &str, words: &str) -> Vec<String> {

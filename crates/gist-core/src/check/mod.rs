@@ -1,4 +1,16 @@
-//! Whether a written chapter may go out: models repeat themselves, and a reader notices at once.
+//! Whether a written chapter may go out: models repeat themselves, copy, and write what nobody said, and a reader notices
+//! at once.
+//!
+//! * here: what was written before, and what goes round in circles
+//! * `source`: what was said, to hold a text against
+//! * `lead_in`: "This chapter discusses …"
+//! * `script`: the language, as far as its script tells
+//! * `terms`: words, names and numbers of a text
+
+pub(crate) mod lead_in;
+pub(crate) mod script;
+pub(crate) mod source;
+mod terms;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -26,7 +38,7 @@ const GENERIC: [&str; 16] = [
 ];
 
 /// What of the instructions for a title small models repeat in its place, as [`normal`] has it.
-const ECHO: &str = "8wordsthatname";
+const ECHOES: [&str; 3] = ["8words", "thischapter", "onlythisone"];
 
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +64,12 @@ pub enum Fault {
     /// A field has no words.
     #[error("the {0} is empty")]
     Empty(&'static str),
+    /// A field is in another language than it was asked for in.
+    #[error("the {0} is not in {1}")]
+    Language(&'static str, String),
+    /// Points say what their lines don't.
+    #[error("{0} points say what the lines do not say; stay with their words, names and numbers")]
+    PointsDropped(usize),
 }
 
 /// Remembers what was written.
@@ -65,6 +83,40 @@ pub struct Checker {
 /// Letters and digits in lower case, nothing else.
 pub fn normal(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// What tells a title from others: its content words whatever their order and form, or its letters where it has none.
+fn essence(title: &str) -> String {
+    let mut keys: Vec<String> = terms::terms(title).into_iter().map(|term| term.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() { normal(title) } else { keys.join(" ") }
+}
+
+/// Whether two texts say the same in nearly the same words: of the content words of both, two thirds are shared.
+pub(crate) fn same_words(a: &str, b: &str) -> bool {
+    let keys =
+        |text: &str| -> HashSet<String> { terms::terms(text).into_iter().map(|term| term.key).collect() };
+    let (left, right) = (keys(a), keys(b));
+    let both = left.intersection(&right).count();
+    let either = left.len() + right.len() - both;
+    if either == 0 { normal(a) == normal(b) } else { 3 * both >= 2 * either }
+}
+
+impl Fault {
+    /// Whether another title would mend it.
+    pub(crate) fn is_of_the_title(&self) -> bool {
+        use Fault::{Empty, Language, TitleCopied, TitleEcho, TitleEmpty, TitleRepeated};
+        matches!(
+            self,
+            TitleRepeated(_)
+                | TitleEmpty(_)
+                | TitleEcho(_)
+                | TitleCopied(_)
+                | Empty("title")
+                | Language("title", _)
+        )
+    }
 }
 
 impl Checker {
@@ -88,10 +140,10 @@ impl Checker {
         if GENERIC.contains(&letters.as_str()) {
             return Err(Fault::TitleEmpty(title.into()));
         }
-        if letters.contains(ECHO) {
+        if ECHOES.iter().any(|echo| letters.contains(echo)) {
             return Err(Fault::TitleEcho(title.into()));
         }
-        if self.titles.contains(&letters) {
+        if self.titles.contains(&essence(title)) {
             return Err(Fault::TitleRepeated(title.into()));
         }
         if headings.map(normal).any(|heading| heading == letters) {
@@ -109,9 +161,9 @@ impl Checker {
     /// Remembers an emitted text.
     pub fn remember(&mut self, title: &str, summary: &str) {
         self.last_summary = summary.to_owned();
-        let letters = normal(title);
-        if self.titles.insert(letters.clone()) {
-            self.order.push_back(letters);
+        let essence = essence(title);
+        if self.titles.insert(essence.clone()) {
+            self.order.push_back(essence);
         }
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -119,6 +171,34 @@ impl Checker {
             self.titles.remove(&oldest);
         }
     }
+}
+
+/// Whether a line tells of nothing: a mark of sounds (`[Music]`, `♪`), or what speech recognition hears into noise.
+pub(crate) fn is_noise(line: &str) -> bool {
+    const SOUNDS: [&str; 21] = [
+        "applause",
+        "bye",
+        "for",
+        "foreign",
+        "hmm",
+        "inaudible",
+        "laughter",
+        "much",
+        "music",
+        "noise",
+        "oh",
+        "please",
+        "silence",
+        "subscribe",
+        "thank",
+        "thanks",
+        "uh",
+        "um",
+        "very",
+        "watching",
+        "you",
+    ];
+    terms::words(line).into_iter().all(|(_, word)| SOUNDS.contains(&word.to_lowercase().as_str()))
 }
 
 /// A run of four words, or eight characters where words aren't parted by blanks, that occurs three times or more. A
@@ -154,6 +234,8 @@ mod tests {
         checker.remember("How nodes find peers", "Nodes ask seeds.");
         let fault = checker.check("How Nodes find peers!", "Other words.", none()).unwrap_err();
         assert!(matches!(fault, Fault::TitleRepeated(_)));
+        let fault = checker.check("Nodes that find a peer", "Other words.", none());
+        assert!(matches!(fault, Err(Fault::TitleRepeated(_))), "the same words in another order");
         assert_eq!(checker.check("Another", "nodes ask seeds", none()), Err(Fault::SummaryRepeated));
     }
 
@@ -167,8 +249,9 @@ mod tests {
             instructions: None,
             avoid: None,
         };
-        assert!(normal(&asked.text()).contains(ECHO), "the words are those of the prompt");
-        for title in ["3 to 8 words that name this chapter's", "Chapter Summary: 3 to 8 words that name"] {
+        let asked = normal(&asked.text());
+        assert!(ECHOES.iter().all(|echo| asked.contains(echo)), "the words are those of the prompt");
+        for title in ["3 to 8 words that name this chapter's", "Chapter Summary: 3 to 8 words"] {
             let fault = Checker::default().check(title, "Nodes ask seeds.", none());
             assert!(matches!(fault, Err(Fault::TitleEcho(_))), "{title}");
         }
@@ -185,6 +268,16 @@ mod tests {
         let fault =
             Checker::default().check("Peer discovery", "Nodes ask seeds.", ["PEER DISCOVERY"].into_iter());
         assert!(matches!(fault, Err(Fault::TitleCopied(_))));
+    }
+
+    #[test]
+    fn sounds_and_thanks_into_silence_say_nothing() {
+        for line in ["[Music]", "♪ ♪", "(applause)", "Thank you.", "Thanks for watching!", "you", ""] {
+            assert!(is_noise(line), "{line}");
+        }
+        for line in ["[Music] Welcome to the show", "共识算法", "one", "Thank you, Alice."] {
+            assert!(!is_noise(line), "{line}");
+        }
     }
 
     #[test]

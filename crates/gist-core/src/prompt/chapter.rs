@@ -1,0 +1,123 @@
+//! What the model is asked for a chapter.
+
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::{flat, object, same_language, without_blanks};
+use crate::model::SegmentId;
+use crate::time::{Span, clock};
+
+/// The most points a chapter has.
+pub const MOST_POINTS: usize = 5;
+
+/// What a chapter is written from.
+#[derive(Debug)]
+pub struct ChapterPrompt<'a> {
+    /// Its segments.
+    pub segments: Range<SegmentId>,
+    /// When.
+    pub span: Span,
+    /// Language of the text by full English name.
+    pub language: &'a str,
+    /// The user's own instructions.
+    pub instructions: Option<&'a str>,
+    /// Titles that must not be used again, on a retry with what was wrong.
+    pub avoid: Option<&'a str>,
+}
+
+impl ChapterPrompt<'_> {
+    /// The question.
+    pub fn text(&self) -> String {
+        let Range { start, end } = self.segments;
+        let mut text = format!(
+            "Lines [{start}] to [{last}] ({from}–{to}) are one chapter of the stream. Write it up in {language} for \
+             people who missed it.\n\
+             - title: the subject of this chapter in 3 to 8 words, so concrete that only this one could bear it\n\
+             - summary: one or two short sentences that state the facts themselves, as a newspaper does: who or what \
+             does what, and why\n\
+             - points: the {least} to {MOST_POINTS} most important statements in time order, each one short sentence of at \
+             most 15 words in your own words, with names and numbers as they stand, and the numbers of the lines it \
+             comes from\n\
+             - keywords: 3 to 6 key terms of this chapter\n\
+             - conclusion: one sentence with what follows from it\n",
+            last = end.saturating_sub(1),
+            from = clock(self.span.start),
+            to = clock(self.span.end),
+            language = self.language,
+            least = self.least_points(),
+        );
+        if let Some(instructions) = self.instructions {
+            text += &format!(
+                "The reader also asks for this; follow it inside these fields: {}\n",
+                flat(instructions)
+            );
+        }
+        if let Some(avoid) = self.avoid {
+            text += &format!("{avoid}\n");
+        }
+        text + &format!("Answer with one JSON object, its texts in {}.", self.language)
+    }
+
+    /// A chapter of a line or two has no three things to say.
+    fn least_points(&self) -> usize {
+        let lines = self.segments.end.saturating_sub(self.segments.start);
+        (lines / 2).clamp(1, 3) as usize
+    }
+
+    /// The schema of the answer: `title, summary, points[{lines, text}], keywords, conclusion`.
+    pub fn schema(&self) -> Value {
+        let line = json!({"type": "integer", "minimum": self.segments.start, "maximum": self.segments.end.saturating_sub(1)});
+        // Three to eight words for scripts that part words by blanks, thirty characters for those that don't.
+        let title = if without_blanks(self.language) {
+            r#"^[^\s"\\]{4,30}( [^\s"\\]{1,24}){0,3}$"#
+        } else {
+            r#"^[^\s"\\]{1,30}( [^\s"\\]{1,24}){2,7}$"#
+        };
+        object(json!({
+            "title": {"type": "string", "pattern": title},
+            "summary": self.sentence(400),
+            "points": {"type": "array", "minItems": self.least_points(), "maxItems": MOST_POINTS, "items": object(json!({
+                "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
+                "text": self.sentence(220),
+            }))},
+            "keywords": {"type": "array", "minItems": 1, "maxItems": 6,
+                         "items": {"type": "string", "minLength": 1, "maxLength": 40}},
+            "conclusion": self.sentence(220),
+        }))
+    }
+
+    /// A text of at most so many letters. In Chinese and Japanese it is a third of that, as a character says more there,
+    /// and between its characters stand names in Latin letters but no sentences.
+    fn sentence(&self, most: usize) -> Value {
+        if ["Chinese", "Japanese"].iter().any(|name| same_language(name, self.language)) {
+            let latin = r##"[ !#-\[\]-~]{0,24}"##;
+            let pattern = format!(r"^({latin}[\u3001-\u9fff\uff01-\uff5e]){{4,{}}}$", most / 3);
+            json!({"type": "string", "pattern": pattern})
+        } else {
+            json!({"type": "string", "minLength": 1, "maxLength": most})
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_admits_only_lines_of_the_chapter() {
+        let prompt = ChapterPrompt {
+            segments: 3..9,
+            span: Span::default(),
+            language: "English",
+            instructions: None,
+            avoid: None,
+        };
+        let points = &prompt.schema()["properties"]["points"];
+        let line = &points["items"]["properties"]["lines"]["items"];
+        assert_eq!((line["minimum"].as_u64(), line["maximum"].as_u64()), (Some(3), Some(8)));
+        assert_eq!(points["minItems"], 3);
+        let short = ChapterPrompt { segments: 3..5, ..prompt };
+        assert_eq!(short.schema()["properties"]["points"]["minItems"], 1, "two lines hold no three points");
+    }
+}

@@ -1,0 +1,215 @@
+//! What code does to a written text before it goes out: points find the lines that bear them out or are dropped, names
+//! are spelt as they were, lead-ins are taken off, what is copied is cut.
+
+use super::chapter::{Text, TextPoint};
+use crate::check::lead_in::{bare_title, sentences, without_lead_ins};
+use crate::check::script::is_in_script_of;
+use crate::check::source::{Lookup, Source};
+use crate::check::{Fault, normal, same_words};
+use crate::observation::Source as From;
+use crate::prompt::{self, MOST_POINTS, flat};
+use crate::session::chapter::Chapter;
+
+/// The most words in a row that may be copied.
+const MOST_COPIED: usize = 12;
+/// The most sentences of a summary.
+const MOST_SENTENCES: usize = 3;
+
+/// The lines of a chapter as what its text is held against.
+fn source(chapter: &Chapter, language: &str) -> Source {
+    let spoken = prompt::spoken(chapter.lines.iter().map(|line| line.text.as_str()));
+    let lookup = if prompt::same_language(&spoken, language) { Lookup::Words } else { Lookup::Names };
+    let lines = chapter.lines.iter().map(|line| {
+        let text = (line.source != From::Picture).then_some(line.text.as_str());
+        (line.segment, text)
+    });
+    Source::new(lines, lookup)
+}
+
+/// Mends a text.
+///
+/// # Errors
+/// What is wrong with it still and worth writing it again: the language, or that its points rest on nothing.
+pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result<(), Fault> {
+    let source = source(chapter, language);
+    let right = |text: &str| is_in_script_of(language, text);
+    let plain = |text: &str| source.spell(&without_lead_ins(&whole(&flat(text))));
+    if chapter.title.is_none() {
+        text.title = capital(&source.spell(bare_title(&flat(&text.title))));
+    }
+    let (wrong_title, wrong_summary) = (!right(&text.title), !right(&text.summary));
+    let all = text.points.len();
+    text.written += all;
+    let points = std::mem::take(&mut text.points);
+    for mut point in points {
+        point.text = capital(without_opener(&plain(&point.text)));
+        let Some(lines) = source.anchor(&point.text, &point.lines).filter(|_| right(&point.text)) else {
+            tracing::info!(text = point.text, "a point was dropped: no line bears it out");
+            continue;
+        };
+        let short = source.shorten(&point.text, MOST_COPIED).map(|short| ended(&short));
+        let Some(short) = short.filter(|short| is_statement(short)) else { continue };
+        point = TextPoint { lines, text: short };
+        if !text.points.iter().any(|other| same_words(&other.text, &point.text)) {
+            text.points.push(point);
+        }
+    }
+    let sayable = |text: &str| -> Vec<String> {
+        let kept = sentences(text).into_iter().map(str::trim).filter(|sentence| source.bears_out(sentence));
+        kept.filter(|sentence| !lists_terms(sentence))
+            .filter_map(|sentence| source.shorten(sentence, MOST_COPIED))
+            .map(|sentence| ended(&sentence))
+            .filter(|sentence| is_statement(sentence))
+            .collect()
+    };
+    let glue = if text.summary.chars().any(|c| ('\u{3000}'..'\u{a000}').contains(&c)) { "" } else { " " };
+    let mut summary = sayable(&plain(&text.summary));
+    summary.dedup_by(|next, kept| same_words(next, kept));
+    summary.truncate(MOST_SENTENCES);
+    if summary.is_empty() {
+        // What the points say is borne out.
+        summary = text.points.iter().take(2).map(|point| point.text.clone()).collect();
+    }
+    text.summary = summary.join(glue);
+    text.conclusion = sayable(&plain(&text.conclusion)).join(glue);
+    leave_out_what_is_told_twice(text);
+    if !right(&text.conclusion) {
+        text.conclusion.clear();
+    }
+    let keywords = std::mem::take(&mut text.keywords);
+    for keyword in keywords.into_iter().map(|keyword| source.spell(&flat(&keyword))) {
+        let fresh = text.keywords.iter().all(|other| normal(other) != normal(&keyword));
+        if fresh && !normal(&keyword).is_empty() && (!source.can_tell() || source.bears_out(&keyword)) {
+            text.keywords.push(keyword);
+        }
+    }
+    if wrong_title || wrong_summary {
+        let field = if wrong_title { "title" } else { "summary" };
+        return Err(Fault::Language(field, language.to_owned()));
+    }
+    if 2 * text.points.len() < all {
+        return Err(Fault::PointsDropped(all - text.points.len()));
+    }
+    Ok(())
+}
+
+/// What a conclusion says again, and points the summary tells already, as long as three are left.
+fn leave_out_what_is_told_twice(text: &mut Text) {
+    let told: Vec<&str> = sentences(&text.summary);
+    let is_told = |said: &str| told.iter().any(|sentence| same_words(sentence, said));
+    let again = |other: &TextPoint| same_words(&other.text, &text.conclusion);
+    if is_told(&text.conclusion)
+        || same_words(&text.summary, &text.conclusion)
+        || text.points.iter().any(again)
+    {
+        text.conclusion.clear();
+    }
+    let repeated: Vec<usize> = (0..text.points.len()).filter(|&i| is_told(&text.points[i].text)).collect();
+    for i in repeated.into_iter().rev() {
+        if text.points.len() > 3 {
+            text.points.remove(i);
+        }
+    }
+}
+
+/// Takes over the points of a first attempt that say something else.
+pub(super) fn take_points(text: &mut Text, first: Text) {
+    text.written += first.written;
+    for point in first.points {
+        let said = text.points.iter().any(|other| same_words(&other.text, &point.text));
+        if !said && text.points.len() < MOST_POINTS {
+            text.points.push(point);
+        }
+    }
+}
+
+/// Whether a sentence only lists what has a field of its own.
+fn lists_terms(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    ["the key terms", "key terms", "keywords", "the keywords"].iter().any(|head| lower.starts_with(head))
+}
+
+/// Whether there is enough of it to say something: two words, or some characters where words are not parted.
+fn is_statement(text: &str) -> bool {
+    text.split_whitespace().count() >= 2 || text.chars().filter(|c| *c >= '\u{2e80}').count() >= 4
+}
+
+/// The text with an end instead of a comma.
+fn ended(text: &str) -> String {
+    let text = text.trim_end();
+    match text.strip_suffix([',', ';', ':', '-']) {
+        Some(rest) => format!("{}.", rest.trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+/// A title of key terms, at most 8 words.
+pub(super) fn keyword_title(keywords: &[String]) -> String {
+    let mut title = String::new();
+    for keyword in keywords.iter().take(3) {
+        let longer = if title.is_empty() { capital(keyword) } else { format!("{title}, {keyword}") };
+        if longer.split_whitespace().count() > 8 {
+            break;
+        }
+        title = longer;
+    }
+    title
+}
+
+/// The text up to where its last sentence ends: what was cut off by its longest length is no sentence.
+fn whole(text: &str) -> String {
+    let all = sentences(text);
+    let last = all.last().copied().unwrap_or("");
+    let ended = last.trim_end().ends_with(['.', '!', '?', '。', '！', '？', '"', '”', ')', '）', ':', '…']);
+    if ended || all.len() < 2 {
+        text.to_owned()
+    } else {
+        text[..text.len() - last.len()].trim_end().to_owned()
+    }
+}
+
+/// The text without what only ties it to the sentence before.
+fn without_opener(text: &str) -> &str {
+    const OPENERS: [&str; 16] = [
+        "and so ",
+        "and then ",
+        "so, ",
+        "so ",
+        "and ",
+        "but ",
+        "well, ",
+        "now, ",
+        "yeah, ",
+        "okay, ",
+        "you know, ",
+        "i mean, ",
+        "basically, ",
+        "like, ",
+        "then, ",
+        "right, ",
+    ];
+    let mut rest = text.trim_start();
+    while let Some(opener) = OPENERS
+        .iter()
+        .find(|opener| rest.get(..opener.len()).is_some_and(|head| head.eq_ignore_ascii_case(opener)))
+    {
+        rest = rest[opener.len()..].trim_start();
+    }
+    rest
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else { return String::new() };
+    // Not of a name that begins with a small letter on purpose (iOS, dbcache_size).
+    let rest = chars.as_str();
+    let word = rest.split(char::is_whitespace).next().unwrap_or("");
+    if word.chars().any(|c| c.is_uppercase() || c.is_ascii_digit() || c == '_') {
+        return text.to_owned();
+    }
+    first.to_uppercase().chain(rest.chars()).collect()
+}
+
+#[cfg(test)]
+#[path = "mend_tests.rs"]
+mod tests;

@@ -1,0 +1,139 @@
+use super::*;
+use crate::event::Reason;
+use crate::model::Dialect;
+use crate::session::chapter::{Line, Open, Timeline};
+use crate::time::{SECOND, Span};
+
+const LINES: [&str; 4] = [
+    "So when you shut down the node, it saves everything to disk, and at the start you load it up again.",
+    "Then Pieter Wuille wrote Ultraprune in 2012, which keeps the unspent outputs in a database of their own.",
+    "The database is about four gigabytes, plus or minus one gigabyte I think, and it grows with every year.",
+    "And Utreexo would replace it with a small accumulator that a phone can hold in memory.",
+];
+
+fn chapter() -> Chapter {
+    let lines = (0..).zip(LINES).map(|(segment, text)| Line {
+        segment,
+        source: From::Speech,
+        span: Span::new(segment * 10 * SECOND, (segment * 10 + 9) * SECOND),
+        text: text.into(),
+        stamp: None,
+    });
+    Chapter {
+        id: "a-0".into(),
+        open: Open::new(0, 0, 0, Timeline::default()),
+        span: Span::new(0, 40 * SECOND),
+        segments: 0..4,
+        lines: lines.collect(),
+        decided_at: 0,
+        reason: Reason::Model,
+        title: None,
+        dialect: Dialect::Instruct,
+    }
+}
+
+fn text(points: &[(u64, &str)]) -> Text {
+    let point = |(line, text): &(u64, &str)| TextPoint { lines: vec![*line], text: (*text).to_owned() };
+    Text {
+        title: "Introduction to the coins database".into(),
+        summary: "This chapter discusses how coins are kept on disk. A node saves everything to disk.".into(),
+        points: points.iter().map(point).collect(),
+        keywords: vec!["Utrexo".into(), "database".into(), "Database".into(), "Kubernetes".into()],
+        conclusion: "The chapter explains that an accumulator would replace the database.".into(),
+        ..Text::default()
+    }
+}
+
+fn points(text: &Text) -> Vec<(Vec<u64>, &str)> {
+    text.points.iter().map(|point| (point.lines.clone(), point.text.as_str())).collect()
+}
+
+#[test]
+fn a_text_goes_out_without_what_nobody_said() {
+    let mut text = text(&[
+        (0, "And so the node saves everything to disk."),
+        (0, "Peter Wuile wrote Ultraprune in 2012."),
+        (2, "The database is about 17 gigabytes."),
+        (3, "The node saves everything to disk."),
+        (3, "Utreexo is a small accumulator."),
+    ]);
+    mend(&mut text, &chapter(), "English").unwrap();
+    assert_eq!(text.title, "The coins database");
+    assert_eq!(text.conclusion, "An accumulator would replace the database.");
+    assert_eq!(text.keywords, ["Utreexo", "database"], "spelt as it was, once, and none that was not said");
+    assert_eq!(
+        points(&text),
+        [
+            (vec![0], "The node saves everything to disk."),
+            (vec![1], "Pieter Wuille wrote Ultraprune in 2012."),
+            (vec![3], "Utreexo is a small accumulator."),
+        ],
+        "a wrong number is dropped and so is what was told before; a wrong line is set right"
+    );
+    assert_eq!(text.written, 5);
+    assert!(!text.summary.contains("chapter"), "{}", text.summary);
+}
+
+#[test]
+fn what_is_copied_is_cut() {
+    let mut text = text(&[(0, LINES[0]), (1, LINES[1]), (2, LINES[2])]);
+    text.summary = LINES.join(" ");
+    mend(&mut text, &chapter(), "English").unwrap();
+    let short = |text: &str| text.split_whitespace().count() <= 14;
+    assert!(
+        text.points.len() == 3 && text.points.iter().all(|point| short(&point.text)),
+        "{:?}",
+        text.points
+    );
+    assert!(sentences(&text.summary).into_iter().all(short), "{}", text.summary);
+}
+
+#[test]
+fn a_scrap_is_no_point_and_a_list_of_terms_no_summary() {
+    let mut text = text(&[(0, " "), (2, "Database,"), (2, "The database grows with every year,")]);
+    text.summary = "The database grows every year. The key terms are 'disk', 'disk', 'cache'.".into();
+    let _ = mend(&mut text, &chapter(), "English");
+    assert_eq!(points(&text), [(vec![2], "The database grows with every year.")]);
+    assert_eq!(text.summary, "The database grows every year.");
+}
+
+#[test]
+fn points_that_rest_on_nothing_are_asked_for_again() {
+    let mut text =
+        text(&[(0, "Cats like warm houses."), (1, "Dogs run fast."), (2, "The database grows every year.")]);
+    let fault = mend(&mut text, &chapter(), "English").unwrap_err();
+    assert_eq!(fault, Fault::PointsDropped(2));
+    assert_eq!(points(&text), [(vec![2], "The database grows every year.")]);
+    let mut again = self::text(&[
+        (3, "A phone can hold the accumulator in memory."),
+        (2, "The database grows every year."),
+    ]);
+    mend(&mut again, &chapter(), "English").unwrap();
+    take_points(&mut again, text);
+    assert_eq!(points(&again).len(), 2, "what is said twice is said once");
+    assert_eq!(again.written, 5, "and all that was written is counted");
+}
+
+#[test]
+fn a_text_in_the_wrong_script_is_asked_for_again() {
+    let mut english = text(&[(0, "The node saves everything to disk.")]);
+    let fault = mend(&mut english, &chapter(), "Chinese").unwrap_err();
+    assert!(matches!(fault, Fault::Language("title", _)), "{fault}");
+    assert!(english.points.is_empty(), "nor does a point in another script go out");
+    let mut chinese = Text {
+        title: "币的数据库".into(),
+        summary: "本章讨论了Ultraprne如何把币存入数据库。".into(),
+        points: vec![TextPoint { lines: vec![2], text: "2012年有了Ultraprune。".into() }],
+        ..Text::default()
+    };
+    mend(&mut chinese, &chapter(), "Chinese").unwrap();
+    assert_eq!(chinese.summary, "Ultraprune如何把币存入数据库。");
+    assert_eq!(points(&chinese), [(vec![1], "2012年有了Ultraprune。")]);
+}
+
+#[test]
+fn a_sentence_that_was_cut_off_is_none() {
+    assert_eq!(whole("It is done. And then it"), "It is done.");
+    assert_eq!(whole("It is done"), "It is done");
+    assert_eq!(keyword_title(&["UTXO set".into(), "disk".into()]), "UTXO set, disk");
+}
