@@ -15,7 +15,7 @@ PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca
   espeak-ng ffmpeg fonts-dejavu-core
 
 # What `make test` needs; the demo takes the default models.
-TEST_MODELS := qwen2.5-coder-0.5b whisper-tiny.en
+TEST_MODELS := qwen2.5-coder-0.5b whisper-tiny.en all-minilm-l6-v2
 MODELS := qwen2.5-coder-1.5b whisper-base
 EVAL_DATA ?= tests/data/chapters/talks.jsonl
 
@@ -65,7 +65,7 @@ demo-vl: build ## A film of title slides, seen by a tiny Qwen3-VL that lies in t
 
 # The tests are built before the models are fetched, so that the application that fetches them is one of the things
 # built: another build of it, with the features of one package alone, would compile half of the dependencies again.
-test: deps-test ## Runs the tests, after fetching the two small models they need
+test: deps-test ## Runs the tests, after fetching the three small models they need
 	cargo nextest run --workspace --no-run
 	target/debug/streamgist model pull $(TEST_MODELS)
 	cargo nextest run --workspace
