@@ -19,14 +19,18 @@
 //! * `config`: which networks are taken
 //! * `tokens`: WordPiece
 //! * `bert`: the network
+//! * [`cache`]: embeddings computed once, for measuring
 
 mod bert;
+pub mod cache;
 mod config;
 mod tokens;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use gist_core::boundary::Embed;
 
 /// What can go wrong with an embedding model.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,19 @@ const MAX_TEXT_FILE: u64 = 64 << 20;
 pub struct Embedder {
     tokens: tokens::Tokens,
     network: bert::Bert,
+    values: usize,
+}
+
+impl std::fmt::Debug for Embedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedder").field("values", &self.values).finish_non_exhaustive()
+    }
+}
+
+impl Embed for Embedder {
+    fn embed(&self, text: &str) -> Option<Vec<f32>> {
+        Self::embed(self, text).inspect_err(|why| tracing::warn!(%why, "a line has no embedding")).ok()
+    }
 }
 
 impl Embedder {
@@ -85,7 +102,12 @@ impl Embedder {
         let network =
             bert::Bert::parse(&read(&path, MAX_FILE)?, &config).map_err(|why| Error::format(&path, why))?;
         tracing::debug!(path = %directory.display(), hidden = config.hidden_size, "embedding model loaded");
-        Ok(Self { tokens, network })
+        Ok(Self { tokens, network, values: config.hidden_size })
+    }
+
+    /// How many values an embedding has.
+    pub fn values(&self) -> usize {
+        self.values
     }
 
     /// The embedding of a text, of length 1. Of a long text only the first 256 tokens count.
