@@ -40,6 +40,9 @@ pub(crate) struct EvalArgs {
     /// that was pulled, a path, or `mock`
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Decides by words alone, even if the embedding model (all-minilm-l6-v2) is there
+    #[arg(long)]
+    pub(crate) words_only: bool,
 }
 
 /// Measures and prints.
@@ -48,7 +51,8 @@ pub(crate) struct EvalArgs {
 /// When the data cannot be read (the message names the line), or the model cannot be loaded or fails.
 pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let items = data::read(&args.data, args.limit).map_err(|why| Class::Input.failure(format!("{why:#}")))?;
-    let watcher = Watcher::new(args.model.as_deref(), !args.boundaries_only)?;
+    let embed = if args.words_only { None } else { watch::embedder()? };
+    let watcher = Watcher::new(args.model.as_deref(), !args.boundaries_only, embed)?;
     let bar = ProgressBar::new(items.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")?);
     let mut report = report::Report::default();
@@ -69,11 +73,19 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use gist_core::boundary::Embed;
+
     use super::*;
 
     fn measure(name: &str, model: Option<&str>) -> report::Figures {
+        measure_with(name, model, None)
+    }
+
+    fn measure_with(name: &str, model: Option<&str>, embed: Option<Arc<dyn Embed>>) -> report::Figures {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/");
-        let watcher = Watcher::new(model, false).unwrap();
+        let watcher = Watcher::new(model, false, embed).unwrap();
         let mut report = report::Report::default();
         for item in &data::read(&PathBuf::from(format!("{data}{name}.jsonl")), None).unwrap() {
             report.add(item, &watcher.watch(item).unwrap());
@@ -93,6 +105,22 @@ mod tests {
         near(screen.f1, 0.429);
         near(screen.boundary_f1_30, 0.4);
         assert!(talks.delay_median_s.is_some_and(|delay| (25.0..40.0).contains(&delay)));
+    }
+
+    /// The same with embeddings, which lie beside the slice (`fit-boundary --fill`).
+    #[test]
+    fn the_figures_with_embeddings_are_what_they_were() {
+        let near = |found: f64, was: f64| assert!((found - was).abs() < 0.02, "{found:.3}, was {was}");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/features.bin");
+        let cache = gist_embed::cache::Cache::open(file.as_ref(), None).unwrap();
+        let cache: Arc<dyn Embed> = Arc::new(cache);
+        let talks = measure_with("talks", None, Some(cache.clone()));
+        near(talks.f1, 0.0);
+        near(talks.boundary_f1_30, 0.0);
+        let screen = measure_with("screenshare", None, Some(cache));
+        near(screen.f1, 0.0);
+        near(screen.boundary_f1_30, 0.0);
+        assert!(talks.delay_median_s.is_some_and(|delay| delay <= 30.0));
     }
 
     #[test]
