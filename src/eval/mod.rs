@@ -115,11 +115,11 @@ mod tests {
         let cache = gist_embed::cache::Cache::open(file.as_ref(), None).unwrap();
         let cache: Arc<dyn Embed> = Arc::new(cache);
         let talks = measure_with("talks", None, Some(cache.clone()));
-        near(talks.f1, 0.0);
-        near(talks.boundary_f1_30, 0.0);
+        near(talks.f1, 0.282);
+        near(talks.boundary_f1_30, 0.486);
         let screen = measure_with("screenshare", None, Some(cache));
-        near(screen.f1, 0.0);
-        near(screen.boundary_f1_30, 0.0);
+        near(screen.f1, 0.600);
+        near(screen.boundary_f1_30, 0.8);
         assert!(talks.delay_median_s.is_some_and(|delay| delay <= 30.0));
     }
 

@@ -27,11 +27,14 @@ pub struct Cache {
     inner: Mutex<Inner>,
 }
 
+/// A vector in eight bits a value, and what to multiply them by.
+type Small = (f32, Box<[i8]>);
+
 struct Inner {
     /// `None` when nothing is to be added.
     file: Option<File>,
     values: usize,
-    known: HashMap<u64, (f32, Box<[i8]>)>,
+    known: HashMap<u64, Small>,
 }
 
 impl std::fmt::Debug for Cache {
@@ -135,7 +138,7 @@ impl Embed for Cache {
     }
 }
 
-fn record(bytes: &[u8]) -> Option<(u64, (f32, Box<[i8]>))> {
+fn record(bytes: &[u8]) -> Option<(u64, Small)> {
     let (key, rest) = bytes.split_first_chunk::<8>()?;
     let (scale, small) = rest.split_first_chunk::<4>()?;
     let scale = f32::from_le_bytes(*scale);
@@ -144,7 +147,7 @@ fn record(bytes: &[u8]) -> Option<(u64, (f32, Box<[i8]>))> {
 }
 
 /// A vector in eight bits a value, and what to multiply them by.
-fn shrink(vector: &[f32]) -> (f32, Box<[i8]>) {
+fn shrink(vector: &[f32]) -> Small {
     let scale = vector.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
     (scale, vector.iter().map(|x| (x / scale).round() as i8).collect())
 }

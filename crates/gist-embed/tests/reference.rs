@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use gist_embed::cache::Cache;
 use gist_embed::{Embedder, Error};
 use serde::Deserialize;
 
@@ -138,4 +139,32 @@ fn weights_that_are_no_numbers_give_an_error_and_a_missing_file_its_name() {
     fs::remove_file(dir.path().join("tokenizer.json")).expect("removes");
     let error = Embedder::load(dir.path()).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(error.contains("tokenizer.json"), "{error}");
+}
+
+#[test]
+fn a_cache_goes_on_where_it_was_cut_off_and_gives_the_same_again() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    write(dir.path(), CONFIG, TOKENS, &weights(0.1));
+    let model = || Embedder::load(dir.path()).expect("loads");
+    let path = dir.path().join("features.bin");
+    let cache = Cache::open(&path, Some(model())).expect("begins");
+    let first = cache.get("a").expect("computes").expect("has a model");
+    cache.get("aa").expect("computes");
+    let exact = model().embed("a").expect("embeds");
+    let close = cosine(&first, &exact);
+    assert!((close - 1.0).abs() < 0.02, "{close}: eight bits a value, and only eight values");
+    drop(cache);
+    // Killed in the middle of a record.
+    let whole = fs::read(&path).expect("reads");
+    fs::write(&path, &whole[..whole.len() - 3]).expect("writes");
+    let cache = Cache::open(&path, None).expect("opens");
+    assert_eq!((cache.len(), cache.get("a").expect("reads")), (1, Some(first.clone())));
+    assert_eq!(cache.get("aa").expect("reads"), None, "no model to compute it");
+    let cache = Cache::open(&path, Some(model())).expect("goes on");
+    cache.get("aa").expect("computes");
+    assert_eq!(fs::read(&path).expect("reads"), whole);
+    for bad in [&b""[..], b"gistemb1", b"gistemb1\0\0\0\0", b"something else"] {
+        fs::write(&path, bad).expect("writes");
+        assert!(Cache::open(&path, None).is_err(), "{bad:?}");
+    }
 }

@@ -32,6 +32,7 @@ use clap::Parser;
 use gist_core::boundary::Embed;
 use gist_core::boundary::score::Weights;
 use gist_core::boundary::signals::NAMES;
+use gist_core::config::Granularity;
 use streams::{Kind, Stream, report};
 
 /// Fits the weights of the boundary decision.
@@ -90,6 +91,11 @@ fn main() -> anyhow::Result<()> {
 
     println!("in use      {}", report(&all, &start(&all)));
     if args.measure {
+        for (name, granularity) in [("coarse", Granularity::Coarse), ("fine", Granularity::Fine)] {
+            let weights = start(&all);
+            let threshold = weights.threshold(granularity);
+            println!("{name:<11} {}", report(&all, &Weights { threshold, ..weights }));
+        }
         let of = |kind: Kind| -> Vec<&Stream> { streams.iter().filter(|s| s.kind == kind).collect() };
         let columns =
             [(Kind::Talk, false), (Kind::Screen, false), (Kind::Lecture, false), (Kind::Lecture, true)]
@@ -160,8 +166,8 @@ fn fit(streams: &[&Stream], rounds: usize, loud: bool) -> Weights {
     let mut weights = Weights { signals: logistic::fit(streams), ..known.clone() };
     for ((weight, name), known) in weights.signals.iter_mut().zip(NAMES).zip(known.signals) {
         *weight = match name {
-            "age" => known,
-            "young" => -1.0,
+            // The prior of chapter lengths: a fit with the true chapters before each line thinks too little of it.
+            "age" | "young" => known,
             // No data set marks turns; the same as a long pause.
             "turn" => 0.3,
             _ => *weight,

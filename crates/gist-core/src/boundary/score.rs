@@ -55,28 +55,28 @@ impl Weights {
     #[rustfmt::skip]
     pub fn meaning() -> Self {
         let signals = [
-            0.23,  // drift-short
-            0.35,  // drift-long
+            0.15,  // drift-short
+            0.37,  // drift-long
             0.0,   // rise: it only adds noise here
-            0.26,  // pause
-            0.32,  // meaning-short
-            0.04,  // meaning-mid
-            0.12,  // meaning-long
+            0.25,  // pause
+            0.43,  // meaning-short
+            -0.03, // meaning-mid
+            0.14,  // meaning-long
             -3.86, // bias
             0.30,  // turn: no data set marks turns; the same as a long pause
             0.95,  // shift
-            0.12,  // opener
+            0.11,  // opener
             -0.47, // continues
             0.64,  // question
-            0.40,  // answered
-            0.41,  // closing
+            0.41,  // answered
+            0.40,  // closing
             0.40,  // age
-            -1.00, // young
-            0.71,  // slide
-            -0.96, // slide-apart
-            0.59,  // slide-recent
-            1.09,  // slide-chapter
-            -0.15, // off-slide
+            -2.60, // young: by hand, as above
+            0.63,  // slide
+            -0.98, // slide-apart
+            0.51,  // slide-recent
+            0.98,  // slide-chapter
+            -0.22, // off-slide
         ];
         Self { signals, threshold: -2.25, ..Self::lexical() }
     }
