@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long lint deny fmt doc eval bench-peers
+.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long quality-features lint deny fmt doc eval bench-peers
 
 PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca-certificates \
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev \
@@ -15,8 +15,8 @@ PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca
   espeak-ng ffmpeg fonts-dejavu-core libfaketime
 
 # What `make test` needs; the demo takes the default models.
-TEST_MODELS := qwen2.5-coder-0.5b whisper-tiny.en
-MODELS := qwen2.5-coder-1.5b whisper-base
+TEST_MODELS := qwen2.5-coder-0.5b whisper-tiny.en all-minilm-l6-v2
+MODELS := qwen2.5-coder-1.5b whisper-base all-minilm-l6-v2
 EVAL_DATA ?= tests/data/chapters/talks.jsonl
 
 help: ## Lists the targets
@@ -41,7 +41,7 @@ deps-test: deps
 
 deps-demo: deps models ## The same, and the default models
 
-models: build ## Fetches the default models (1.3 GB, once)
+models: build ## Fetches the default models (1.4 GB, once)
 	target/release/streamgist model pull $(MODELS)
 
 build: deps ## Builds application, plugin and demo tools
@@ -65,7 +65,7 @@ demo-vl: build ## A film of title slides, seen by a tiny Qwen3-VL that lies in t
 
 # The tests are built before the models are fetched, so that the application that fetches them is one of the things
 # built: another build of it, with the features of one package alone, would compile half of the dependencies again.
-test: deps-test ## Runs the tests, after fetching the two small models they need
+test: deps-test ## Runs the tests, after fetching the three small models they need
 	cargo nextest run --workspace --no-run
 	target/debug/streamgist model pull $(TEST_MODELS)
 	cargo nextest run --workspace
@@ -91,6 +91,14 @@ doc: deps ## Builds the documentation
 
 eval: build models ## Measures chapters against those of people (EVAL_DATA=file.jsonl)
 	target/release/streamgist eval $(EVAL_DATA)
+
+# 37 hours of lines, about 17,000 embeddings: minutes, once. What is there when it is interrupted stays.
+QUALITY_TALKS ?= talks-dev.jsonl
+QUALITY_SCREENS ?= screenshare-dev.jsonl
+quality-features: build ## Computes the embeddings that fitting the boundary weights takes, into target/quality
+	target/release/streamgist model pull all-minilm-l6-v2
+	mkdir -p target/quality
+	target/release/fit-boundary $(QUALITY_TALKS) $(QUALITY_SCREENS) --features target/quality/features.bin --fill
 
 # What others are built with is installed by deps, here alone.
 bench-peers: PACKAGES += cmake python3-venv

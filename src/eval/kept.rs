@@ -20,6 +20,8 @@ pub(super) struct Settings {
     pub(super) preset: String,
     /// Seconds of each session that were played; none for all.
     pub(super) first: Option<f64>,
+    /// Whether chapters began by words alone.
+    pub(super) words_only: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +91,7 @@ mod tests {
             language: language.into(),
             preset: "none".into(),
             first: None,
+            words_only: false,
         };
         let events = [ChapterEvent::new(Kind::Closed, "a-0", 0, 1)];
         let kept = Kept::open(&path, settings("auto")).unwrap();

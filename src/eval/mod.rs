@@ -64,6 +64,9 @@ pub(crate) struct EvalArgs {
     /// that was pulled, a path, or `mock`
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Decides by words alone, even if the embedding model (all-minilm-l6-v2) is there
+    #[arg(long)]
+    pub(crate) words_only: bool,
 }
 
 /// Measures and prints.
@@ -84,12 +87,14 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         preset: gist_core::prompt::preset::Preset::of(&preset).unwrap_or_default(),
         ..Config::default()
     };
-    let watcher = Watcher::new(args.model.as_deref(), config)?;
+    let embed = if args.words_only { None } else { watch::embedder()? };
+    let watcher = Watcher::new(args.model.as_deref(), config, embed)?;
     let settings = Settings {
         model: watcher.model().unwrap_or_default().to_owned(),
         language: args.language.clone(),
         preset,
         first: args.first.map(seconds),
+        words_only: args.words_only,
     };
     let kept = args.keep.as_deref().map(|path| Kept::open(path, settings)).transpose()?;
     let bar = ProgressBar::new(items.len() as u64);
@@ -121,11 +126,19 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use gist_core::boundary::Embed;
+
     use super::*;
 
     fn measure(name: &str, model: Option<&str>) -> report::Figures {
+        measure_with(name, model, None)
+    }
+
+    fn measure_with(name: &str, model: Option<&str>, embed: Option<Arc<dyn Embed>>) -> report::Figures {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/");
-        let watcher = Watcher::new(model, Config { write: false, ..Config::default() }).unwrap();
+        let watcher = Watcher::new(model, Config { write: false, ..Config::default() }, embed).unwrap();
         let mut report = report::Report::default();
         for item in &data::read(&PathBuf::from(format!("{data}{name}.jsonl")), None).unwrap() {
             report.add(item, &watcher.watch(item).unwrap());
@@ -145,6 +158,22 @@ mod tests {
         near(screen.f1, 0.429);
         near(screen.boundary_f1_30, 0.4);
         assert!(talks.delay_median_s.is_some_and(|delay| (25.0..40.0).contains(&delay)));
+    }
+
+    /// The same with embeddings, which lie beside the slice (`fit-boundary --fill`).
+    #[test]
+    fn the_figures_with_embeddings_are_what_they_were() {
+        let near = |found: f64, was: f64| assert!((found - was).abs() < 0.02, "{found:.3}, was {was}");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/features.bin");
+        let cache = gist_embed::cache::Cache::open(file.as_ref(), None).unwrap();
+        let cache: Arc<dyn Embed> = Arc::new(cache);
+        let talks = measure_with("talks", None, Some(cache.clone()));
+        near(talks.f1, 0.282);
+        near(talks.boundary_f1_30, 0.486);
+        let screen = measure_with("screenshare", None, Some(cache));
+        near(screen.f1, 0.600);
+        near(screen.boundary_f1_30, 0.8);
+        assert!(talks.delay_median_s.is_some_and(|delay| delay <= 30.0));
     }
 
     #[test]
@@ -170,7 +199,7 @@ mod tests {
     fn texts_are_measured_where_some_were_written() {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chapters/screenshare.jsonl");
         let item = data::read(&PathBuf::from(data), None).unwrap().remove(0);
-        let watcher = Watcher::new(Some("mock"), Config::default()).unwrap();
+        let watcher = Watcher::new(Some("mock"), Config::default(), None).unwrap();
         let watched = watcher.watch(&item).unwrap();
         let mut report = report::Report::default();
         report.add(&item, &watched);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use gist_core::boundary::Detector;
+use gist_core::boundary::{Detector, Embed};
 use gist_core::event::{Kind, Reason};
 use gist_core::mock::{Mock, Script};
 use gist_core::model::{ContextConfig, Model};
@@ -32,12 +32,17 @@ pub(super) struct Watched {
 /// Plays sessions.
 pub(super) struct Watcher {
     model: Option<Arc<dyn Model>>,
+    embed: Option<Arc<dyn Embed>>,
     config: Config,
 }
 
 impl Watcher {
     /// Loads the model if one is needed: named, or for the texts the default one.
-    pub(super) fn new(model: Option<&str>, config: Config) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        model: Option<&str>,
+        config: Config,
+        embed: Option<Arc<dyn Embed>>,
+    ) -> anyhow::Result<Self> {
         let model = match model {
             Some("mock") => Some(Arc::new(Mock::new(Script::default())) as Arc<dyn Model>),
             Some(name) => Some(load(name)?),
@@ -47,7 +52,7 @@ impl Watcher {
             }
             None => None,
         };
-        Ok(Self { model, config })
+        Ok(Self { model, embed, config })
     }
 
     /// The name of the model, if there is one.
@@ -65,7 +70,7 @@ impl Watcher {
     /// Words alone, no model.
     fn detector(&self, item: &Item) -> Watched {
         let mut watched = Watched::default();
-        let mut detector = Detector::new(0);
+        let mut detector = Detector::with_embedder(0, self.embed.clone());
         let observations = item.observations();
         for (i, (observation, now)) in observations.iter().zip(known_until(&observations)).enumerate() {
             detector.observe(i as u64, observation);
@@ -84,6 +89,9 @@ impl Watcher {
         let identity = Identity { session: item.id.clone(), ..Identity::default() };
         let context = ContextConfig { memory_length: 4096, ..ContextConfig::default() };
         let mut session = Session::new(model, identity, self.config.clone(), context)?;
+        if let Some(embed) = &self.embed {
+            session.embed_with(embed.clone());
+        }
         let mut watched = Watched::default();
         session.begin(0);
         let observations = item.observations();
@@ -132,6 +140,19 @@ impl Watched {
         }
     }
 }
+
+/// The embedding model, if it is on this machine; else says how to get it.
+pub(super) fn embedder() -> anyhow::Result<Option<Arc<dyn Embed>>> {
+    match gist_models::locate(EMBEDDER) {
+        Ok(path) => Ok(Some(Arc::new(gist_embed::Embedder::load(&path)?))),
+        Err(why) => {
+            eprintln!("boundaries are decided by words alone: {why}");
+            Ok(None)
+        }
+    }
+}
+
+const EMBEDDER: &str = "all-minilm-l6-v2";
 
 fn load(name: &str) -> anyhow::Result<Arc<dyn Model>> {
     let path = gist_models::locate(name)?;

@@ -8,10 +8,14 @@ use std::path::Path;
 use crate::data::{Item, Line, Mark};
 
 /// xorshift64*: the same lectures on every machine.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> f64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -25,7 +29,7 @@ impl Random {
 
 /// Up to two lectures per talk, with the talk's index.
 pub(crate) fn compose(talks: &[Item], seed: u64) -> Vec<(usize, Item)> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let mut lectures = Vec::new();
     for (i, talk) in talks.iter().enumerate() {
         let sections = sections(talk);

@@ -2,8 +2,10 @@
 //! that were not used for fitting.
 //!
 //! ```text
-//! cargo run --release -p fit-boundary -- talks-dev.jsonl screenshare-dev.jsonl
+//! cargo run --release -p fit-boundary -- talks-dev.jsonl screenshare-dev.jsonl --features features.bin
 //! ```
+//!
+//! `make quality-features` fills the file of embeddings; without `--features` the weights for words alone are fitted.
 //!
 //! 1. A logistic regression on the signals of every candidate, the chapters so far being the true ones. A third kind
 //!    of stream, lectures with slides, is composed from the sections of the talks (`lectures`).
@@ -24,10 +26,13 @@ mod search;
 mod streams;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
+use gist_core::boundary::Embed;
 use gist_core::boundary::score::Weights;
 use gist_core::boundary::signals::NAMES;
+use gist_core::config::Granularity;
 use streams::{Kind, Stream, report};
 
 /// Fits the weights of the boundary decision.
@@ -49,6 +54,12 @@ struct Args {
     /// Only measures the weights in use.
     #[arg(long)]
     measure: bool,
+    /// Embeddings of all lines; those it lacks are computed and added when all-minilm-l6-v2 is on this machine.
+    #[arg(long)]
+    features: Option<PathBuf>,
+    /// Only fills the file of embeddings.
+    #[arg(long)]
+    fill: bool,
     /// Writes the lectures with slides to this file, as a data set for `streamgist eval`.
     #[arg(long)]
     lectures: Option<PathBuf>,
@@ -65,14 +76,26 @@ fn main() -> anyhow::Result<()> {
     }
     // A lecture belongs to the fold of its talk; the screen-share sessions come after.
     let fold = |i: usize| if args.folds > 0 { (i * 7 + args.seed as usize) % args.folds } else { 0 };
+    let embed = args.features.as_deref().map(cache).transpose()?;
+    if args.fill {
+        return fill(&[&talks, &screens], &lectures, embed.as_deref());
+    }
+    let embed = || embed.clone().map(|cache| cache as Arc<dyn Embed>);
     let mut streams: Vec<Stream> = Vec::new();
-    streams.extend(talks.iter().enumerate().map(|(i, item)| Stream::new(item, Kind::Talk, fold(i))));
-    streams.extend(screens.iter().enumerate().map(|(i, item)| Stream::new(item, Kind::Screen, fold(i))));
-    streams.extend(lectures.iter().map(|(i, item)| Stream::new(item, Kind::Lecture, fold(*i))));
+    streams.extend(talks.iter().enumerate().map(|(i, item)| Stream::new(item, Kind::Talk, fold(i), embed())));
+    streams.extend(
+        screens.iter().enumerate().map(|(i, item)| Stream::new(item, Kind::Screen, fold(i), embed())),
+    );
+    streams.extend(lectures.iter().map(|(i, item)| Stream::new(item, Kind::Lecture, fold(*i), embed())));
     let all: Vec<&Stream> = streams.iter().collect();
 
-    println!("in use      {}", report(&all, &Weights::default()));
+    println!("in use      {}", report(&all, &start(&all)));
     if args.measure {
+        for (name, granularity) in [("coarse", Granularity::Coarse), ("fine", Granularity::Fine)] {
+            let weights = start(&all);
+            let threshold = weights.threshold(granularity);
+            println!("{name:<11} {}", report(&all, &Weights { threshold, ..weights }));
+        }
         let of = |kind: Kind| -> Vec<&Stream> { streams.iter().filter(|s| s.kind == kind).collect() };
         let columns =
             [(Kind::Talk, false), (Kind::Screen, false), (Kind::Lecture, false), (Kind::Lecture, true)]
@@ -98,16 +121,53 @@ fn main() -> anyhow::Result<()> {
     }
     if args.folds > 0 {
         println!("held out    {held_out}");
+        println!("{}", held_out.intervals(args.seed));
+    }
+    Ok(())
+}
+
+/// The weights in use.
+fn start(streams: &[&Stream]) -> Weights {
+    if streams.iter().any(|stream| stream.embed.is_some()) { Weights::meaning() } else { Weights::lexical() }
+}
+
+/// The file of embeddings, with the model behind it if it is there.
+fn cache(path: &std::path::Path) -> anyhow::Result<Arc<gist_embed::cache::Cache>> {
+    let model = match gist_models::locate("all-minilm-l6-v2") {
+        Ok(directory) => Some(gist_embed::Embedder::load(&directory)?),
+        Err(why) => {
+            eprintln(&why.to_string());
+            None
+        }
+    };
+    Ok(Arc::new(gist_embed::cache::Cache::open(path, model)?))
+}
+
+/// Computes the embeddings that are missing. What is there when this is interrupted stays.
+fn fill(
+    sets: &[&[data::Item]],
+    lectures: &[(usize, data::Item)],
+    cache: Option<&gist_embed::cache::Cache>,
+) -> anyhow::Result<()> {
+    let cache = cache.ok_or_else(|| anyhow::anyhow!("--fill needs --features FILE"))?;
+    let items: Vec<&data::Item> =
+        sets.iter().flat_map(|set| set.iter()).chain(lectures.iter().map(|(_, item)| item)).collect();
+    for (i, item) in items.iter().enumerate() {
+        for observation in item.observations() {
+            cache.get(&observation.text)?.ok_or_else(|| anyhow::anyhow!("the model is missing"))?;
+        }
+        eprintln(&format!("{}/{} {}: {} embeddings", i + 1, items.len(), item.id, cache.len()));
     }
     Ok(())
 }
 
 fn fit(streams: &[&Stream], rounds: usize, loud: bool) -> Weights {
-    let mut weights = Weights { signals: logistic::fit(streams), ..Weights::default() };
-    for (weight, name) in weights.signals.iter_mut().zip(NAMES) {
+    let known = start(streams);
+    let mut weights = Weights { signals: logistic::fit(streams), ..known.clone() };
+    for ((weight, name), known) in weights.signals.iter_mut().zip(NAMES).zip(known.signals) {
         *weight = match name {
-            "age" => 0.6,
-            "young" => -1.0,
+            // The prior of chapter lengths: a fit with the true chapters before each line thinks too little of it.
+            "age" | "young" => known,
             // No data set marks turns; the same as a long pause.
             "turn" => 0.3,
             _ => *weight,

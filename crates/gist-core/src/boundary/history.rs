@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::cues::Cues;
-use super::signals::Words;
+use super::embed::{Embed, Meaning, Sum};
+use super::signals::Seen;
 use super::words::{Bag, Rarity};
 use crate::model::SegmentId;
 use crate::observation::{Observation, Source};
@@ -24,8 +25,10 @@ pub(super) struct Entry {
     pub(super) turn: bool,
     pub(super) bag: Bag,
     pub(super) cues: Cues,
-    /// The words around it, once they were read.
-    pub(super) words: Option<Box<Words>>,
+    /// What it is about, when there is an embedder.
+    pub(super) meaning: Option<Meaning>,
+    /// What the text around it says, as far as it was read.
+    pub(super) seen: Option<Seen>,
     /// Nothing is to be decided here (any more).
     pub(super) judged: bool,
     counted: bool,
@@ -46,13 +49,15 @@ impl Entry {
 pub(super) struct History {
     entries: VecDeque<Entry>,
     pub(super) rarity: Rarity,
+    /// The whole stream so far.
+    pub(super) usual: Sum,
     /// Starts up to here have been judged.
     frontier: Option<u64>,
 }
 
 impl History {
     /// Takes an observation. One that comes late finds its place, but is no candidate when its time was judged.
-    pub(super) fn push(&mut self, segment: SegmentId, observation: &Observation) {
+    pub(super) fn push(&mut self, segment: SegmentId, observation: &Observation, embed: Option<&dyn Embed>) {
         let late = self.frontier.is_some_and(|frontier| observation.span.start <= frontier);
         let bag = Bag::of(&observation.text);
         let entry = Entry {
@@ -60,7 +65,8 @@ impl History {
             source: observation.source,
             span: observation.span,
             turn: observation.turn,
-            words: None,
+            meaning: embed.and_then(|embed| Meaning::of(&observation.text, embed)),
+            seen: None,
             cues: Cues::of(&observation.text),
             judged: late || observation.source == Source::Note,
             bag,
@@ -83,7 +89,6 @@ impl History {
     /// Marks the candidate as judged, and forgets what is too old to matter to the next.
     pub(super) fn judged(&mut self, index: usize) {
         self.entries[index].judged = true;
-        self.entries[index].words = None;
         self.judged_until(self.entries[index].span.start);
     }
 
@@ -100,12 +105,32 @@ impl History {
         }
     }
 
-    /// Counts the words of everything that starts up to `until`, once.
+    /// The candidates not yet judged that start up to `until`, in order.
+    pub(super) fn waiting(&self, until: u64) -> Vec<usize> {
+        let from = self.next().unwrap_or(self.entries.len());
+        (from..self.entries.len())
+            .take_while(|&i| self.entries[i].span.start <= until)
+            .filter(|&i| !self.entries[i].judged)
+            .collect()
+    }
+
+    /// The first time after `time` at which a line or slide begins or ends.
+    pub(super) fn edge_after(&self, time: Option<u64>) -> Option<u64> {
+        self.entries
+            .iter()
+            .filter(|e| e.source != Source::Note)
+            .flat_map(|e| [e.span.start, e.span.end])
+            .filter(|edge| time.is_none_or(|time| *edge > time))
+            .min()
+    }
+
+    /// Counts the words and the meaning of everything that starts up to `until`, once.
     pub(super) fn count_until(&mut self, until: u64) {
         for entry in &mut self.entries {
             if !entry.counted && entry.span.start <= until {
                 entry.counted = true;
                 self.rarity.count(&entry.bag);
+                entry.meaning.iter().for_each(|meaning| self.usual.count(meaning));
             }
         }
     }

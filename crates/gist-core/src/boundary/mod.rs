@@ -1,14 +1,19 @@
 //! Where a chapter ends: causal, with a bounded look-ahead.
 //!
-//! Every speech line and every settled slide is a *candidate* for the start of a chapter. A candidate is judged once,
-//! as soon as everything up to `look-ahead` behind it is known, and on nothing that comes later: the words of two thirds
-//! of the look-ahead are set against those before, and no better candidate may stand in three quarters of it.
+//! Every speech line and every settled slide is a *candidate* for the start of a chapter. A candidate is judged at the
+//! latest when everything up to `look-ahead` behind it is known, and on nothing that comes later: what follows it is set
+//! against what came before, and no better candidate may stand in three quarters of the look-ahead. From a third of the
+//! look-ahead on it is looked at whenever a line or slide begins or ends, and is a boundary at once when the evidence is
+//! strong: the less of the look-ahead is known, the stronger it has to be.
 //!
 //! * `words`: text as bags of terms, and how alike two bags are
+//! * [`embed`]: text as directions, when there is an embedder
 //! * `cues`: the words with which speakers mark that they go on
 //! * `history`: the last minutes of the stream
 //! * [`signals`]: the evidence at a candidate, as numbers
 //! * [`score`]: what each number counts for
+
+use std::sync::Arc;
 
 use crate::Config;
 use crate::event::Reason;
@@ -17,6 +22,7 @@ use crate::observation::Observation;
 use crate::time::SECOND;
 
 mod cues;
+pub mod embed;
 mod history;
 pub mod score;
 pub mod signals;
@@ -24,9 +30,10 @@ pub mod signals;
 mod tests;
 mod words;
 
+pub use embed::Embed;
 use history::History;
 use score::{Weights, log_odds, probability};
-use signals::{Raw, Scale, Signals};
+use signals::{PARTS, Scale, Signals};
 
 /// A decided boundary.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +70,14 @@ pub struct Candidate {
     pub wordless: bool,
 }
 
+/// What happens next in the time of the stream.
+enum Next {
+    /// A look-ahead is complete.
+    Judged(Candidate),
+    /// A line or slide begins or ends.
+    Edge(u64),
+}
+
 /// The model's answers so far: what counts is how far one is above the others.
 #[derive(Debug)]
 struct Answers {
@@ -87,8 +102,9 @@ pub struct Detector {
     history: History,
     scale: Scale,
     answers: Answers,
-    /// Mean drift of the last few candidates.
-    last: Option<f32>,
+    embed: Option<Arc<dyn Embed>>,
+    /// Everything was looked at as it was then.
+    clock: Option<u64>,
     /// Judged candidates of this chapter, for the cut at `max-chapter-duration`.
     passed: Vec<(u64, SegmentId, f32)>,
 }
@@ -106,27 +122,34 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// A detector for a chapter that began at `start`.
+    /// A detector for a chapter that began at `start`, which goes by words alone.
     pub fn new(start: u64) -> Self {
-        Self::with_weights(start, Weights::default())
+        Self::with_embedder(start, None)
+    }
+
+    /// A detector that also goes by what the text is about, if there is an embedder. The weights are others then.
+    pub fn with_embedder(start: u64, embed: Option<Arc<dyn Embed>>) -> Self {
+        let weights = if embed.is_some() { Weights::meaning() } else { Weights::lexical() };
+        Self::with_weights(start, weights, embed)
     }
 
     /// A detector with other weights than the fitted ones.
-    pub fn with_weights(start: u64, weights: Weights) -> Self {
+    pub fn with_weights(start: u64, weights: Weights, embed: Option<Arc<dyn Embed>>) -> Self {
         Self {
             weights,
+            embed,
+            clock: None,
             chapter: start,
             history: History::default(),
             scale: Scale::default(),
             answers: Answers { mean: 0.0, count: 3.0 },
-            last: None,
             passed: Vec::new(),
         }
     }
 
     /// Takes an observation, in running-time order, with the segment it became.
     pub fn observe(&mut self, segment: SegmentId, observation: &Observation) {
-        self.history.push(segment, observation);
+        self.history.push(segment, observation, self.embed.as_deref());
     }
 
     /// Judges the candidates whose look-ahead is complete at `now` (everything up to it was observed). Returns the
@@ -154,7 +177,13 @@ impl Detector {
                 return Some(cut);
             }
             let limit = self.limit(config);
-            let candidate = self.judge(now, end, config)?;
+            let candidate = match self.next(now, end, config)? {
+                Next::Judged(candidate) => candidate,
+                Next::Edge(time) => match self.early(time, now, config) {
+                    Some(cut) => return Some(cut),
+                    None => continue,
+                },
+            };
             let Candidate { segment, at, signals, best, .. } = candidate;
             let mut log_odds = candidate.log_odds;
             let threshold = self.weights.threshold(config.granularity);
@@ -205,61 +234,123 @@ impl Detector {
     /// cutting. This is what `decide` is made of; the weights are fitted on it.
     pub fn judge(&mut self, now: u64, end: bool, config: &Config) -> Option<Candidate> {
         loop {
-            let index = self.history.next()?;
-            let entry = self.history.get(index);
-            let (at, segment) = (entry.span.start, entry.segment);
-            let horizon = at.saturating_add(config.look_ahead);
-            if horizon > now && !end {
-                return None;
+            if let Next::Judged(candidate) = self.next(now, end, config)? {
+                return Some(candidate);
             }
-            self.history.count_until(horizon);
-            if self.cuts_a_sentence(index) {
-                self.history.judged(index);
-                continue;
-            }
-            let raw = self.look(index, config, horizon);
-            let signals = self.scale.signals(&raw);
-            let log_odds = self.weights.log_odds(&signals);
-            let wordless = self.history.is_wordless();
-            let best = wordless || !self.outdone(index, log_odds, config, horizon);
-            self.scale.add(&raw);
-            if let Some(drift) = raw.drift() {
-                let last = self.last.get_or_insert(drift);
-                *last += (drift - *last) * 0.3;
-            }
-            self.history.judged(index);
-            self.history.forget();
-            return Some(Candidate { segment, at, signals, log_odds, best, wordless });
         }
     }
 
-    /// Looks at a candidate as far as `horizon`; words that are all known are read only once.
-    fn look(&mut self, index: usize, config: &Config, horizon: u64) -> Raw {
-        let ahead = config.look_ahead / 3 * 2;
-        let whole = self.history.get(index).span.start.saturating_add(ahead) <= horizon;
-        let known = self.history.get_mut(index).words.take();
-        let words = known.unwrap_or_else(|| Box::new(signals::read(&self.history, index, ahead, horizon)));
-        let raw = signals::look(&self.history, index, &words, self.chapter, self.last);
-        if whole {
-            self.history.get_mut(index).words = Some(words);
+    /// What comes next until `now`: a look-ahead that is complete, or the edge of a line at which candidates are looked
+    /// at. In the order of time, however late this is called, so that the same is decided.
+    fn next(&mut self, now: u64, end: bool, config: &Config) -> Option<Next> {
+        loop {
+            let edge = self.history.edge_after(self.clock).filter(|edge| *edge <= now);
+            let next = self.history.next().map(|index| {
+                let horizon = self.history.get(index).span.start.saturating_add(config.look_ahead);
+                (index, horizon)
+            });
+            // At the end the rest is judged on what there is.
+            let complete = next.filter(|(_, horizon)| *horizon <= now || end);
+            match (complete, edge) {
+                (Some((index, horizon)), edge) if edge.is_none_or(|edge| horizon <= edge) => {
+                    if let Some(candidate) = self.judge_at(index, horizon.min(now), end, config) {
+                        return Some(Next::Judged(candidate));
+                    }
+                }
+                (_, Some(edge)) => {
+                    self.clock = Some(edge);
+                    self.history.count_until(edge);
+                    for index in self.history.waiting(edge) {
+                        self.look(index, edge, config);
+                    }
+                    return Some(Next::Edge(edge));
+                }
+                _ => return None,
+            }
         }
-        raw
+    }
+
+    /// Judges the candidate `index` on everything up to `horizon`; `None` when it can't begin a chapter.
+    fn judge_at(&mut self, index: usize, horizon: u64, end: bool, config: &Config) -> Option<Candidate> {
+        let entry = self.history.get(index);
+        let (at, segment) = (entry.span.start, entry.segment);
+        self.history.count_until(horizon);
+        if self.cuts_a_sentence(index) {
+            self.history.judged(index);
+            return None;
+        }
+        let signals = self.look(index, horizon, config).or_else(|| self.see(index, 1, config))?;
+        let log_odds = self.weights.log_odds(&signals);
+        let wordless = self.history.is_wordless();
+        let best = wordless || !self.outdone(index, log_odds, horizon, end, config);
+        self.history.judged(index);
+        self.history.forget();
+        Some(Candidate { segment, at, signals, log_odds, best, wordless })
+    }
+
+    /// Looks at all candidates on what is known at `time`, and cuts where the evidence is strong enough.
+    fn early(&mut self, time: u64, now: u64, config: &Config) -> Option<Boundary> {
+        let limit = self.limit(config);
+        for index in self.history.waiting(time) {
+            let entry = self.history.get(index);
+            let (at, segment) = (entry.span.start, entry.segment);
+            let known = time - at;
+            let young = at <= self.chapter || at - self.chapter < config.min_chapter_duration;
+            if young || at > limit || known < config.look_ahead / 3 || self.cuts_a_sentence(index) {
+                continue;
+            }
+            let Some(signals) = self.look(index, time, config) else { continue };
+            let log_odds = self.weights.log_odds(&signals);
+            let missing = 1.0 - known as f32 / config.look_ahead.max(1) as f32;
+            let spare = log_odds - self.weights.threshold(config.granularity);
+            if spare >= self.weights.early * missing.max(0.0)
+                && !self.history.is_wordless()
+                && !self.outdone(index, log_odds, time, false, config)
+            {
+                self.history.judged(index);
+                self.history.forget();
+                return Some(self.cut(segment, at, now, self.weights.reason(&signals, spare), log_odds));
+            }
+        }
+        None
+    }
+
+    /// The signals at a candidate as far as the look-ahead is known at `horizon`; `None` when less than one part of it
+    /// is.
+    fn look(&mut self, index: usize, horizon: u64, config: &Config) -> Option<Signals> {
+        let known = horizon.saturating_sub(self.history.get(index).span.start);
+        let part = match config.look_ahead {
+            0 => PARTS,
+            all => (known.min(all).saturating_mul(PARTS) / all).min(PARTS),
+        };
+        if part == 0 { None } else { self.see(index, part, config) }
+    }
+
+    /// The same with so many parts known; each is read only once.
+    fn see(&mut self, index: usize, part: u64, config: &Config) -> Option<Signals> {
+        if self.history.get(index).seen.as_ref().is_none_or(|seen| seen.part < part) {
+            let seen = signals::read(&self.history, &mut self.scale, index, part, config.look_ahead);
+            self.history.get_mut(index).seen = Some(seen);
+        }
+        let seen = self.history.get(index).seen.as_ref()?;
+        Some(signals::look(&self.history, index, seen, self.chapter))
     }
 
     /// Whether a better candidate follows within the look-ahead. Near its end only the first words of a rival are
     /// known; measured, that is still the better choice than not to look.
-    fn outdone(&mut self, index: usize, log_odds: f32, config: &Config, horizon: u64) -> bool {
+    fn outdone(&mut self, index: usize, log_odds: f32, horizon: u64, end: bool, config: &Config) -> bool {
         let last = self.history.get(index).span.start.saturating_add(config.look_ahead / 4 * 3);
         for i in index + 1..self.history.len() {
             let entry = self.history.get(i);
-            if entry.span.start > last {
+            if entry.span.start > last.min(horizon) {
                 break;
             }
             if entry.judged || self.cuts_a_sentence(i) {
                 continue;
             }
-            let raw = self.look(i, config, horizon);
-            if self.weights.log_odds(&self.scale.signals(&raw)) > log_odds {
+            let signals =
+                self.look(i, horizon, config).or_else(|| if end { self.see(i, 1, config) } else { None });
+            if signals.is_some_and(|signals| self.weights.log_odds(&signals) > log_odds) {
                 return true;
             }
         }

@@ -11,6 +11,8 @@ pub struct Weights {
     pub signals: Signals,
     /// Log-odds a candidate needs at [`Granularity::Normal`].
     pub threshold: f32,
+    /// How much more a candidate needs when nothing of its look-ahead is known; in between in proportion.
+    pub early: f32,
     /// How much lower it is at [`Granularity::Fine`] (30 chapters an hour on the talks) and higher at
     /// [`Granularity::Coarse`] (6).
     pub step: [f32; 2],
@@ -18,14 +20,18 @@ pub struct Weights {
     pub probe: f32,
 }
 
-impl Default for Weights {
+impl Weights {
+    /// For words alone, without an embedder.
     #[rustfmt::skip]
-    fn default() -> Self {
+    pub fn lexical() -> Self {
         let signals = [
             0.31,  // drift-short
             0.39,  // drift-long
             0.14,  // rise
             0.32,  // pause
+            0.0,   // meaning-short
+            0.0,   // meaning-mid
+            0.0,   // meaning-long
             -3.72, // bias
             0.30,  // turn
             0.92,  // shift
@@ -42,7 +48,37 @@ impl Default for Weights {
             1.02,  // slide-chapter
             -0.18, // off-slide
         ];
-        Self { signals, threshold: -2.2, step: [0.9, 1.5], probe: 0.5 }
+        Self { signals, threshold: -2.2, early: 3.0, step: [0.9, 1.5], probe: 0.5 }
+    }
+
+    /// For words and what they are about.
+    #[rustfmt::skip]
+    pub fn meaning() -> Self {
+        let signals = [
+            0.15,  // drift-short
+            0.37,  // drift-long
+            0.0,   // rise: it only adds noise here
+            0.25,  // pause
+            0.43,  // meaning-short
+            -0.03, // meaning-mid
+            0.14,  // meaning-long
+            -3.86, // bias
+            0.30,  // turn: no data set marks turns; the same as a long pause
+            0.95,  // shift
+            0.11,  // opener
+            -0.47, // continues
+            0.64,  // question
+            0.41,  // answered
+            0.40,  // closing
+            0.40,  // age
+            -2.60, // young: by hand, as above
+            0.63,  // slide
+            -0.98, // slide-apart
+            0.51,  // slide-recent
+            0.98,  // slide-chapter
+            -0.22, // off-slide
+        ];
+        Self { signals, threshold: -2.25, ..Self::lexical() }
     }
 }
 
@@ -107,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_evidence_that_weighs_most_or_tips_the_scale() {
-        let weights = Weights::default();
+        let weights = Weights::lexical();
         let slide = with(&[("slide", 1.0), ("slide-recent", 0.5), ("slide-chapter", 0.5), ("shift", 1.0)]);
         assert_eq!(weights.reason(&slide, 1.0), Reason::Slide);
         assert_eq!(weights.reason(&with(&[("pause", 3.0), ("turn", 1.0)]), 0.5), Reason::Caption);

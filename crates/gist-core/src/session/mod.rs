@@ -20,7 +20,7 @@ use period::Periods;
 pub use writer::{Answer, Statement, Task};
 use writer::{Digest, Of, Progress, Question, Writer};
 
-use crate::boundary::{Boundary, Detector};
+use crate::boundary::{Boundary, Detector, Embed};
 use crate::event::{ChapterEvent, Kind, Reason};
 use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId, Usage, View};
 use crate::observation::{Observation, Source};
@@ -53,6 +53,7 @@ pub struct Session {
     prompt_revision: u32,
     /// `None` until it is known.
     timeline: Option<Timeline>,
+    embed: Option<Arc<dyn Embed>>,
     detector: Detector,
     lines: VecDeque<Line>,
     /// When what the window holds was said or shown in stream-time, by segment.
@@ -107,6 +108,7 @@ impl Session {
             config,
             prompt_revision: 0,
             timeline: None,
+            embed: None,
             detector: Detector::new(0),
             lines: VecDeque::new(),
             spans: VecDeque::new(),
@@ -122,6 +124,12 @@ impl Session {
             errors: 0,
             last_error: None,
         }
+    }
+
+    /// Lets boundaries also go by what the text is about. To be called before anything is observed.
+    pub fn embed_with(&mut self, embed: Arc<dyn Embed>) {
+        self.detector = Detector::with_embedder(self.watermark, Some(embed.clone()));
+        self.embed = Some(embed);
     }
 
     /// Takes new settings; they hold for the next decision and the next text.
@@ -486,7 +494,7 @@ impl Session {
         self.answers.extend(questions.map(failed));
         self.lines.clear();
         self.spans.clear();
-        self.detector = Detector::new(self.watermark);
+        self.detector = Detector::with_embedder(self.watermark, self.embed.clone());
     }
 
     /// What entered and left the context since the last call, when its `token_log` is set.

@@ -3,6 +3,7 @@
 mod backend;
 mod busy;
 mod chapters;
+mod embedder;
 mod emit;
 mod imp;
 mod inputs;

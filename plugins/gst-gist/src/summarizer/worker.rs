@@ -22,6 +22,7 @@ use super::CAT;
 use super::backend;
 use super::busy::{Busy, Stage, Stopwatch};
 use super::chapters::Out;
+use super::embedder;
 use super::emit::{Emitter, Ways};
 use super::intake::{Command, Intake, Item, Turn};
 use super::pairs::Pairs;
@@ -212,6 +213,10 @@ impl Worker {
             }
         };
         let mut session = session.map_err(|error| error.to_string())?;
+        let say = |text: &str| self.post_progress(gst::ProgressType::Continue, "gist-embed", text);
+        if let Some(embedder) = embedder::load(settings, say)? {
+            session.embed_with(embedder);
+        }
         if let Some(path) = settings.resume_from() {
             let cannot = |why: String| format!("{} cannot be taken up: {why}", path.display());
             let file = File::open(&path).map_err(|error| cannot(error.to_string()))?;

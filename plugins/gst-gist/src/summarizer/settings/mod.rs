@@ -22,6 +22,7 @@ const SECOND: u64 = gst::ClockTime::SECOND.nseconds();
 pub(super) struct Settings {
     pub(super) backend: Backend,
     pub(super) model: String,
+    pub(super) embed_model: String,
     pub(super) mmproj: String,
     pub(super) device: String,
     pub(super) quantize: Quantize,
@@ -62,6 +63,8 @@ impl Default for Settings {
         Self {
             backend: Backend::Candle,
             model: gist_models::default_model(gist_models::Kind::Text)
+                .map_or_else(String::new, |m| m.name.clone()),
+            embed_model: gist_models::default_model(gist_models::Kind::Embedding)
                 .map_or_else(String::new, |m| m.name.clone()),
             mmproj: String::new(),
             device: "auto".into(),
@@ -153,6 +156,7 @@ impl Settings {
         match name {
             "backend" => self.backend = value.get().unwrap_or_default(),
             "model" => self.model = text().unwrap_or_else(|| Self::default().model),
+            "embed-model" => self.embed_model = text().unwrap_or_else(|| Self::default().embed_model),
             "mmproj" => self.mmproj = text().unwrap_or_default(),
             "device" => self.device = text().unwrap_or_else(|| "auto".into()),
             "quantize" => self.quantize = value.get().unwrap_or_default(),
@@ -213,6 +217,7 @@ impl Settings {
         Some(match name {
             "backend" => self.backend.to_value(),
             "model" => self.model.to_value(),
+            "embed-model" => self.embed_model.to_value(),
             "mmproj" => self.mmproj.to_value(),
             "device" => self.device.to_value(),
             "quantize" => self.quantize.to_value(),

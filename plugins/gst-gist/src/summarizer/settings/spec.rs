@@ -52,6 +52,13 @@ pub(in crate::summarizer) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = La
             false,
         ),
         text(
+            "embed-model",
+            "Embedding model",
+            "Name or folder of the sentence embedding model by which chapters also begin; empty, or the default one not on this machine: by words alone",
+            Some(&d.embed_model),
+            false,
+        ),
+        text(
             "mmproj",
             "Vision part",
             "GGUF file with the vision part of the model, if it is not in the same folder",
