@@ -8,7 +8,7 @@
 //!
 //! * [`config`]: the file, strict
 //! * [`stream`]: a stream, begun again whatever happens to it
-//! * [`drive`], [`line`]: a pipeline that stands while its source comes and goes
+//! * [`drive`], [`mod@line`]: a pipeline that stands while its source comes and goes
 //! * [`session`], [`axis`]: which session a stream goes on with, and when that is
 //! * [`publisher`]: into the store first, then to everybody
 //! * [`upkeep`]: what is done all the time for the store, and a look at the clock
