@@ -16,10 +16,11 @@
 use std::sync::Arc;
 
 use crate::Config;
+use crate::config::Granularity;
 use crate::event::Reason;
 use crate::model::SegmentId;
 use crate::observation::Observation;
-use crate::time::SECOND;
+use crate::time::{SECOND, Span};
 
 mod cues;
 pub mod embed;
@@ -105,12 +106,17 @@ pub struct Detector {
     embed: Option<Arc<dyn Embed>>,
     /// Everything was looked at as it was then.
     clock: Option<u64>,
-    /// Judged candidates of this chapter, for the cut at `max-chapter-duration`.
+    /// Judged candidates of this chapter, for its parts and the cut at `max-chapter-duration`.
     passed: Vec<(u64, SegmentId, f32)>,
 }
 
-/// Candidates remembered for the cut at `max-chapter-duration`.
+/// Candidates remembered for parts and the cut at `max-chapter-duration`.
 const MAX_PASSED: usize = 1024;
+
+/// A part of a chapter is no shorter.
+const LEAST_PART: u64 = 60 * SECOND;
+/// The most parts of a chapter.
+const MAX_PARTS: usize = 5;
 
 /// The model is asked only where its answer can turn the decision: this close to the threshold, in log-odds.
 const IN_DOUBT: f32 = 1.2;
@@ -169,6 +175,25 @@ impl Detector {
         self.chapter = at;
         self.passed.clear();
         self.history.judged_until(at);
+    }
+
+    /// Where the later parts of a chapter that has ended begin, in order of time: at its best candidates that would have
+    /// been boundaries at [`Granularity::Fine`], a minute or more apart. They are forgotten.
+    pub fn parts(&mut self, chapter: Span) -> Vec<SegmentId> {
+        let threshold = self.weights.threshold(Granularity::Fine);
+        let mut ended: Vec<_> = self.passed.extract_if(.., |&mut (at, ..)| at <= chapter.end).collect();
+        ended.retain(|&(at, _, log_odds)| at >= chapter.start && log_odds >= threshold);
+        ended.sort_by(|a, b| b.2.total_cmp(&a.2));
+        let mut edges = vec![chapter.start, chapter.end];
+        let mut parts = Vec::new();
+        for (at, segment, _) in ended {
+            if parts.len() + 1 < MAX_PARTS && edges.iter().all(|edge| edge.abs_diff(at) >= LEAST_PART) {
+                edges.push(at);
+                parts.push(segment);
+            }
+        }
+        parts.sort_unstable();
+        parts
     }
 
     fn run(&mut self, now: u64, end: bool, config: &Config, probe: &mut Probe<'_>) -> Option<Boundary> {
@@ -398,7 +423,6 @@ impl Detector {
 
     fn cut(&mut self, segment: SegmentId, at: u64, now: u64, reason: Reason, log_odds: f32) -> Boundary {
         self.chapter = at;
-        self.passed.retain(|&(passed, ..)| passed > at);
         Boundary { segment, at, decided_at: now, reason, score: probability(log_odds) }
     }
 }

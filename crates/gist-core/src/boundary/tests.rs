@@ -179,6 +179,21 @@ fn after_a_restart_nothing_before_it_is_judged() {
 }
 
 #[test]
+fn a_long_chapter_has_parts_where_it_moves_on() {
+    let stream = talk(&[BREAD, SHIPS], 36);
+    let end = stream[71].span.end;
+    let config =
+        Config { min_chapter_duration: at(3600.0), max_chapter_duration: at(7200.0), ..Config::default() };
+    let mut detector = Detector::new(0);
+    stream.iter().enumerate().for_each(|(i, o)| detector.observe(i as u64, o));
+    assert_eq!(detector.finish(end, &config, &mut |_| None), None);
+    let parts = detector.parts(Span::new(0, end));
+    assert!(parts.iter().any(|part| (34..=38).contains(part)), "{parts:?}");
+    assert!(parts.windows(2).all(|two| two[0] < two[1]));
+    assert_eq!(detector.parts(Span::new(0, end)), [0; 0], "told once");
+}
+
+#[test]
 fn memory_does_not_grow_with_the_stream() {
     let mut detector = Detector::new(0);
     let config = Config::default();

@@ -244,6 +244,7 @@ mod tests {
         let (segments, span) = (0..1, crate::time::Span::default());
         let asked = crate::prompt::ChapterPrompt {
             segments,
+            parts: &[],
             span,
             language: "English",
             instructions: None,

@@ -16,6 +16,8 @@ pub const MOST_POINTS: usize = 5;
 pub struct ChapterPrompt<'a> {
     /// Its segments.
     pub segments: Range<SegmentId>,
+    /// Its parts, when it has more than one.
+    pub parts: &'a [Range<SegmentId>],
     /// When.
     pub span: Span,
     /// Language of the text by full English name.
@@ -47,6 +49,15 @@ impl ChapterPrompt<'_> {
             language = self.language,
             least = self.least_points(),
         );
+        if !self.parts.is_empty() {
+            let lines =
+                |part: &Range<SegmentId>| format!("[{}] to [{}]", part.start, part.end.saturating_sub(1));
+            let parts: Vec<_> = self.parts.iter().map(lines).collect();
+            text += &format!(
+                "- parts: the subject of each of its parts in 3 to 8 words, in this order: lines {}\n",
+                parts.join("; ")
+            );
+        }
         if let Some(instructions) = self.instructions {
             text += &format!(
                 "The reader also asks for this; follow it inside these fields: {}\n",
@@ -65,7 +76,8 @@ impl ChapterPrompt<'_> {
         (lines / 2).clamp(1, 3) as usize
     }
 
-    /// The schema of the answer: `title, summary, points[{lines, text}], keywords, conclusion`.
+    /// The schema of the answer: `title, summary, points[{lines, text}], keywords, conclusion`, and `parts[]` where there
+    /// are some.
     pub fn schema(&self) -> Value {
         let line = json!({"type": "integer", "minimum": self.segments.start, "maximum": self.segments.end.saturating_sub(1)});
         // Three to eight words for scripts that part words by blanks, thirty characters for those that don't.
@@ -74,8 +86,9 @@ impl ChapterPrompt<'_> {
         } else {
             r#"^[^\s"\\]{1,30}( [^\s"\\]{1,24}){2,7}$"#
         };
-        object(json!({
-            "title": {"type": "string", "pattern": title},
+        let title = json!({"type": "string", "pattern": title});
+        let mut fields = json!({
+            "title": title,
             "summary": self.sentence(400),
             "points": {"type": "array", "minItems": self.least_points(), "maxItems": MOST_POINTS, "items": object(json!({
                 "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
@@ -84,7 +97,12 @@ impl ChapterPrompt<'_> {
             "keywords": {"type": "array", "minItems": 1, "maxItems": 6,
                          "items": {"type": "string", "minLength": 1, "maxLength": 40}},
             "conclusion": self.sentence(220),
-        }))
+        });
+        let parts = self.parts.len();
+        if parts > 0 {
+            fields["parts"] = json!({"type": "array", "minItems": parts, "maxItems": parts, "items": title});
+        }
+        object(fields)
     }
 
     /// A text of at most so many letters. In Chinese and Japanese it is a third of that, as a character says more there,
@@ -108,6 +126,7 @@ mod tests {
     fn the_schema_admits_only_lines_of_the_chapter() {
         let prompt = ChapterPrompt {
             segments: 3..9,
+            parts: &[],
             span: Span::default(),
             language: "English",
             instructions: None,
@@ -117,6 +136,10 @@ mod tests {
         let line = &points["items"]["properties"]["lines"]["items"];
         assert_eq!((line["minimum"].as_u64(), line["maximum"].as_u64()), (Some(3), Some(8)));
         assert_eq!(points["minItems"], 3);
+        let parted = ChapterPrompt { parts: &[3..5, 5..9], segments: 3..9, ..prompt };
+        assert_eq!(parted.schema()["properties"]["parts"]["minItems"], 2);
+        assert!(parted.text().contains("lines [3] to [4]; [5] to [8]"), "{}", parted.text());
+        assert!(prompt.schema()["properties"].get("parts").is_none() && !prompt.text().contains("parts"));
         let short = ChapterPrompt { segments: 3..5, ..prompt };
         assert_eq!(short.schema()["properties"]["points"]["minItems"], 1, "two lines hold no three points");
     }

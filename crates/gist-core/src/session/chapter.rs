@@ -96,6 +96,8 @@ pub(super) struct Chapter {
     pub(super) open: Open,
     pub(super) span: Span,
     pub(super) segments: Range<SegmentId>,
+    /// The first segments of its parts but the first; none when it has no parts.
+    pub(super) parts: Vec<SegmentId>,
     pub(super) lines: Vec<Line>,
     pub(super) decided_at: u64,
     pub(super) reason: Reason,
@@ -132,6 +134,21 @@ impl Chapter {
         let Some(first) = spans.next() else { return self.span };
         let span = spans.fold(first, |a, b| Span::new(a.start.min(b.start), a.end.max(b.end)));
         Span::new(span.start.max(self.span.start), span.end.min(self.span.end))
+    }
+
+    /// Its parts, each up to the next; none when it is all one.
+    pub(super) fn parts(&self) -> Vec<Range<SegmentId>> {
+        if self.parts.is_empty() {
+            return Vec::new();
+        }
+        let starts = std::iter::once(self.segments.start).chain(self.parts.iter().copied());
+        let ends = self.parts.iter().copied().chain([self.segments.end]);
+        starts.zip(ends).map(|(start, end)| start..end).collect()
+    }
+
+    /// When a part begins.
+    pub(super) fn start_of(&self, segment: SegmentId) -> u64 {
+        if segment <= self.segments.start { self.span.start } else { self.span_of(&[segment]).start }
     }
 
     /// Whether there is nothing to write about.

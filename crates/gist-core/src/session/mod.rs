@@ -374,7 +374,22 @@ impl Session {
         open.coverage.text_lines += lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
         let (id, dialect) = (open.id(&self.identity), self.model.dialect());
         let segments = open.first_segment..before;
-        self.writer.push(Chapter { id, open, span, segments, lines, decided_at, reason, title, dialect });
+        let mut parts = self.detector.parts(span);
+        if dialect == Dialect::Titles {
+            parts.clear();
+        }
+        self.writer.push(Chapter {
+            id,
+            open,
+            span,
+            segments,
+            parts,
+            lines,
+            decided_at,
+            reason,
+            title,
+            dialect,
+        });
     }
 
     /// What the next step of [`Session::work`] is for: who calls it may want to know what time was spent on.

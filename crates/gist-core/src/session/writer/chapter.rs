@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::event::{ChapterEvent, Point};
+use crate::event::{ChapterEvent, Point, Subchapter};
 use crate::model::SegmentId;
 use crate::prompt;
 use crate::session::chapter::Chapter;
@@ -17,6 +17,8 @@ pub(in crate::session) struct Text {
     pub(super) points: Vec<TextPoint>,
     pub(super) keywords: Vec<String>,
     pub(super) conclusion: String,
+    /// Titles of its parts, in order; without one a part belongs to that before it.
+    pub(super) parts: Vec<String>,
     /// Points the model wrote for it, in one attempt or two.
     #[serde(skip)]
     pub(super) written: usize,
@@ -55,11 +57,33 @@ impl Written {
                 }
             })
             .collect();
+        event.subchapters = self.subchapters();
         event.points_dropped = self.text.written.saturating_sub(self.text.points.len()) as u64;
         event.points.sort_by(|a, b| a.start.total_cmp(&b.start));
         event.language = self.language;
         event.tokens = self.tokens as u64;
         event.partial = self.error.is_some();
         event.error = self.error;
+    }
+
+    /// The parts that have a title; none when that is but one.
+    fn subchapters(&self) -> Vec<Subchapter> {
+        let timeline = self.chapter.open.timeline;
+        let titled = self.chapter.parts().into_iter().zip(&self.text.parts);
+        let mut found: Vec<Subchapter> = Vec::new();
+        for (part, title) in titled.filter(|(_, title)| !title.is_empty()) {
+            // What comes before the first title belongs to it.
+            let first = found.is_empty().then_some(self.chapter.span.start);
+            let start = timeline.seconds(first.unwrap_or_else(|| self.chapter.start_of(part.start)));
+            if let Some(before) = found.last_mut() {
+                if start <= before.start {
+                    continue; // Its lines are not known any more.
+                }
+                before.end = start;
+            }
+            let end = timeline.seconds(self.chapter.span.end);
+            found.push(Subchapter { title: prompt::flat(title), start, end });
+        }
+        if found.len() < 2 { Vec::new() } else { found }
     }
 }

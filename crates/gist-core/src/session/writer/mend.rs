@@ -76,6 +76,7 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     if !right(&text.conclusion) {
         text.conclusion.clear();
     }
+    mend_parts(text, &source, language);
     let keywords = std::mem::take(&mut text.keywords);
     for keyword in keywords.into_iter().map(|keyword| source.spell(&flat(&keyword))) {
         let fresh = text.keywords.iter().all(|other| normal(other) != normal(&keyword));
@@ -91,6 +92,21 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
         return Err(Fault::PointsDropped(all - text.points.len()));
     }
     Ok(())
+}
+
+/// Titles of parts as that of the chapter. One that says nothing of its own, or that the lines do not bear out, is
+/// emptied.
+fn mend_parts(text: &mut Text, source: &Source, language: &str) {
+    let mut said = vec![text.title.clone()];
+    for title in &mut text.parts {
+        *title = capital(&source.spell(bare_title(&flat(title))));
+        let fresh = said.iter().all(|other| !same_words(other, title));
+        if fresh && is_in_script_of(language, title) && source.bears_out(title) {
+            said.push(title.clone());
+        } else {
+            title.clear();
+        }
+    }
 }
 
 /// What a conclusion says again, and points the summary tells already, as long as three are left.

@@ -1,7 +1,8 @@
 use super::*;
-use crate::event::Reason;
+use crate::event::{ChapterEvent, Kind, Reason};
 use crate::model::Dialect;
 use crate::session::chapter::{Line, Open, Timeline};
+use crate::session::writer::Written;
 use crate::time::{SECOND, Span};
 
 const LINES: [&str; 4] = [
@@ -24,6 +25,7 @@ fn chapter() -> Chapter {
         open: Open::new(0, 0, 0, Timeline::default()),
         span: Span::new(0, 40 * SECOND),
         segments: 0..4,
+        parts: Vec::new(),
         lines: lines.collect(),
         decided_at: 0,
         reason: Reason::Model,
@@ -136,4 +138,34 @@ fn a_sentence_that_was_cut_off_is_none() {
     assert_eq!(whole("It is done. And then it"), "It is done.");
     assert_eq!(whole("It is done"), "It is done");
     assert_eq!(keyword_title(&["UTXO set".into(), "disk".into()]), "UTXO set, disk");
+}
+
+#[test]
+fn parts_have_titles_that_their_lines_bear_out_and_times_of_lines() {
+    let parted = |titles: &[&str]| {
+        let chapter = Chapter { parts: vec![1, 3], ..chapter() };
+        let mut text = text(&[(0, "The node saves everything to disk.")]);
+        text.parts = titles.iter().map(|title| (*title).to_owned()).collect();
+        mend(&mut text, &chapter, "English").unwrap();
+        let written =
+            Written { chapter: Box::new(chapter), text, language: "English".into(), tokens: 0, error: None };
+        let mut event = ChapterEvent::new(Kind::Closed, "a-0", 0, 0);
+        written.fill(&mut event, 0);
+        event.subchapters.into_iter().map(|part| (part.title, part.start, part.end)).collect::<Vec<_>>()
+    };
+    let part = |title: &str, start, end| (title.to_owned(), start, end);
+    assert_eq!(
+        parted(&["Overview of saving to disk", "Peter Wuile and Ultraprune", "A small accumulator"]),
+        [
+            part("Saving to disk", 0.0, 10.0),
+            part("Pieter Wuille and Ultraprune", 10.0, 30.0),
+            part("A small accumulator", 30.0, 40.0)
+        ]
+    );
+    // What nobody said gives no part: it belongs to the one before.
+    assert_eq!(
+        parted(&["Saving to disk", "Kubernetes in the cloud", "A small accumulator"]),
+        [part("Saving to disk", 0.0, 30.0), part("A small accumulator", 30.0, 40.0)]
+    );
+    assert_eq!(parted(&["Saving to disk"]), [], "one part is no parts");
 }

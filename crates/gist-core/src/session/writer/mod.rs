@@ -468,8 +468,10 @@ fn ask(
         Job::Chapter(chapter) => {
             let avoid =
                 fault.map(|fault| format!("A first attempt was rejected because {fault}. Do better."));
+            let parts = chapter.parts();
             let prompt = ChapterPrompt {
                 segments: chapter.segments.clone(),
+                parts: &parts,
                 span: chapter.span,
                 language,
                 instructions,
