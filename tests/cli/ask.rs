@@ -22,7 +22,8 @@ fn an_answer_names_the_time_it_comes_from() {
     );
     let json: serde_json::Value = serde_json::from_str(&ask(&["--from", "2m", "--json"])).expect("JSON");
     assert_eq!(json["question"], "What about rivers?");
-    assert_eq!(json["statements"][0]["sources"][0]["start"], 120.0);
+    let source = &json["statements"][0]["sources"][0];
+    assert!(source["end"].as_f64() > Some(120.0), "a chapter that began before goes on into it: {source}");
 }
 
 #[test]

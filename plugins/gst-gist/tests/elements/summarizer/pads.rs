@@ -97,7 +97,7 @@ fn text_that_is_gone_holds_nobody_up() {
         let mut rig =
             Rig::with("", |element| element.set_property("eos-timeout", WATCHDOG.as_nanos() as u64));
         rig.frame(0).unwrap();
-        rig.say(0, S, "one");
+        rig.say(0, S, "one line of words");
         let pad = rig.element.static_pad("text_0").unwrap();
         if released {
             release(&rig.element, "text_0");
