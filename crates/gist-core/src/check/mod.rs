@@ -38,7 +38,7 @@ const GENERIC: [&str; 16] = [
 ];
 
 /// What of the instructions for a title small models repeat in its place, as [`normal`] has it.
-const ECHOES: [&str; 3] = ["8words", "thischapter", "onlythisone"];
+const ECHOES: [&str; 3] = ["8words", "thischapter", "nootherchapter"];
 
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -35,7 +35,7 @@ impl ChapterPrompt<'_> {
         let mut text = format!(
             "Lines [{start}] to [{last}] ({from}–{to}) are one chapter of the stream. Write it up in {language} for \
              people who missed it.\n\
-             - title: the subject of this chapter in 3 to 8 words, so concrete that only this one could bear it\n\
+             - title: 3 to 8 words that name this chapter's own subject, so concrete that no other chapter could bear it\n\
              - summary: one or two short sentences that state the facts themselves, as a newspaper does: who or what \
              does what, and why\n\
              - points: the {least} to {MOST_POINTS} most important statements in time order, each one short sentence of at \
@@ -54,7 +54,7 @@ impl ChapterPrompt<'_> {
                 |part: &Range<SegmentId>| format!("[{}] to [{}]", part.start, part.end.saturating_sub(1));
             let parts: Vec<_> = self.parts.iter().map(lines).collect();
             text += &format!(
-                "- parts: the subject of each of its parts in 3 to 8 words, in this order: lines {}\n",
+                "- parts: 3 to 8 words that name what is new in each of its parts, in this order: lines {}\n",
                 parts.join("; ")
             );
         }
