@@ -91,7 +91,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     models(&mut findings);
     let (mend, also) = findings.commands();
     if !also.is_empty() {
-        outln!("\nFor more kinds of input:\n  {}", also.join("\n  "));
+        outln!("\nNot needed, but useful:\n  {}", also.join("\n  "));
     }
     if mend.is_empty() {
         outln!("\nEverything needed is there.");
@@ -188,10 +188,15 @@ fn screen(findings: &mut Findings) -> bool {
 fn models(findings: &mut Findings) {
     let store = Store::default();
     outln!("Models in {}", store.root().display());
-    for kind in [Kind::Text, Kind::Speech] {
+    for kind in [Kind::Text, Kind::Speech, Kind::Embedding] {
         let Some(model) = default_model(kind) else { continue };
         match store.verify(model) {
             Ok(()) => Findings::good(&format!("{} ({}, {kind})", model.name, bytes(model.size()))),
+            Err(error) if kind == Kind::Embedding => {
+                // Without it chapters still begin, by words alone.
+                Findings::lacking(&format!("{error}; chapters begin where words alone say so"));
+                findings.also.push(format!("streamgist model pull {}", model.name));
+            }
             Err(error) => {
                 Findings::bad(&error.to_string());
                 findings.models.push(model.name.clone());
