@@ -14,7 +14,7 @@
 //! only as far as it was checked.
 //!
 //! Memory: the weights, in f32 (all-MiniLM-L6-v2: 22.7 million, 87 MiB), and as much again while they are loaded.
-//! Time, measured on two busy cores: 65 ms of processor time for a caption line of 10 s.
+//! Time: 26 ms of processor time for a caption line (a release build on a Zen 4, 976 lines).
 //!
 //! * `config`: which networks are taken
 //! * `tokens`: WordPiece
