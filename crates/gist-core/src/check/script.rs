@@ -1,12 +1,12 @@
 //! Whether a text is in the language it was asked for in, as far as its script tells.
 
 use super::terms::{is_han, words};
+use crate::prompt::same_language;
 
 /// Whether a text is written in the script of a language, by its full English name. Names in Latin letters may stand in
 /// any text; a language whose script is not known here counts as written in it.
 pub(crate) fn is_in_script_of(language: &str, text: &str) -> bool {
-    let of =
-        |word: &str| language.split(|c: char| !c.is_alphabetic()).any(|part| part.eq_ignore_ascii_case(word));
+    let of = |name: &str| same_language(name, language);
     let any = |words: &[&str]| words.iter().any(|word| of(word));
     let kana = |c: char| matches!(c, '\u{3040}'..='\u{30ff}');
     let hangul = |c: char| matches!(c, '\u{ac00}'..='\u{d7af}' | '\u{1100}'..='\u{11ff}');

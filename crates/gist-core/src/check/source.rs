@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::terms::{Kind, Term, is_han, numbers, terms, words};
+use super::terms::{Kind, Term, bare, is_han, numbers, terms, words};
 use crate::model::SegmentId;
 
 /// At least this share of the content words of a point stands in its lines; those of a name count twice.
@@ -228,20 +228,19 @@ impl Source {
         best
     }
 
-    /// Whether more than `most` words in a row are copied. A Han character is half a word.
-    pub(crate) fn copies(&self, text: &str, most: usize) -> bool {
-        let units = words(text);
-        let run = self.copied(&units);
-        length(&units[run]) > 2 * most
+    /// The longest run that is copied, when it has more than `most` words. A Han character is half a word.
+    fn copied_beyond(&self, units: &[(Range<usize>, &str)], most: usize) -> Option<Range<usize>> {
+        let run = self.copied(units);
+        (length(&units[run.clone()]) > 2 * most).then_some(run)
     }
 
     /// The text without the rest of a clause that is copied beyond `most` words: it ends where a clause does, or with
     /// an ellipsis. `None` when too little is left.
     pub(crate) fn shorten(&self, text: &str, most: usize) -> Option<String> {
         let mut text = text.to_owned();
-        while self.copies(&text, most) {
+        loop {
             let units = words(&text);
-            let run = self.copied(&units);
+            let Some(run) = self.copied_beyond(&units, most) else { return Some(text) };
             let mut end = run.start;
             while length(&units[run.start..end + 1]) <= 2 * most {
                 end += 1;
@@ -263,7 +262,6 @@ impl Source {
             }
             text = shorter;
         }
-        Some(text)
     }
 }
 
@@ -276,11 +274,6 @@ fn joins_clauses(word: &str) -> bool {
     const WORDS: [&str; 12] =
         ["and", "as", "because", "but", "if", "or", "so", "when", "where", "which", "while", "whether"];
     WORDS.contains(&word.to_lowercase().as_str())
-}
-
-/// A word without what an apostrophe adds.
-fn bare(word: &str) -> &str {
-    word.split(['\'', '’']).next().unwrap_or(word)
 }
 
 fn digits(word: &str) -> String {

@@ -345,7 +345,7 @@ pub(super) fn terms(text: &str) -> Vec<Term> {
 }
 
 fn term(text: &str, at: Range<usize>, word: &str) -> Option<Term> {
-    let word = word.split(['\'', '’']).next().unwrap_or(word);
+    let word = bare(word);
     let lower = word.to_lowercase();
     if let Some(number) = number(&lower) {
         return Some(Term { at, key: number, kind: Kind::Number });
@@ -360,6 +360,11 @@ fn term(text: &str, at: Range<usize>, word: &str) -> Option<Term> {
         || word.starts_with(capital) && !begins_a_sentence(text, at.start);
     let kind = if name { Kind::Name } else { Kind::Word };
     Some(Term { at, key: stem(&lower).to_owned(), kind })
+}
+
+/// A word without what an apostrophe adds.
+pub(super) fn bare(word: &str) -> &str {
+    word.split(['\'', '’']).next().unwrap_or(word)
 }
 
 /// Whether a word at this byte is the first of a sentence, where every word is written with a capital.
