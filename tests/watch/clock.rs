@@ -5,11 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::camera::{Camera, film};
 use crate::process::{Ended, Run};
 use crate::receiver::{Manner, Receiver};
 use crate::stored::Stored;
-use crate::{Desk, told};
+use crate::{Desk, filmed};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -64,10 +63,7 @@ fn holds(desk: &Desk, receiver: &Receiver, ended: &[Ended]) -> Stored {
 
 #[test]
 fn a_clock_that_jumps_while_it_runs_loses_nothing_and_is_told_of() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, _camera, receiver) = filmed();
     set(&desk, "+0");
     let mut run = watch(&desk);
     run.chapters(1);
@@ -92,10 +88,7 @@ fn a_clock_that_jumps_while_it_runs_loses_nothing_and_is_told_of() {
 
 #[test]
 fn nothing_is_removed_by_a_start_with_a_clock_that_is_a_year_ahead() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, _camera, receiver) = filmed();
     let text = fs::read_to_string(desk.path("watch.toml")).expect("written");
     fs::write(desk.path("watch.toml"), format!("{text}\n[retention]\nage = \"1h\"\n")).expect("written");
     set(&desk, "+0");
@@ -129,10 +122,7 @@ fn nothing_is_removed_by_a_start_with_a_clock_that_is_a_year_ahead() {
 
 #[test]
 fn a_message_that_waits_is_tried_again_at_the_next_start_whatever_the_clock_showed() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, _camera, receiver) = filmed();
     set(&desk, "+0");
     let mut run = watch(&desk);
     run.chapters(1);

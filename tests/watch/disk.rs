@@ -7,23 +7,21 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use crate::camera::{Camera, film};
-use crate::receiver::Receiver;
+use crate::process::Run;
 use crate::stored::Stored;
-use crate::{Desk, get, told, value};
+use crate::{Desk, filmed, get, value};
+
+/// Lets no file of a process grow beyond so many bytes: to it the disk is full.
+fn limit(run: &Run, bytes: Option<u64>) {
+    prlimit(Some(run.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("set");
+}
 
 #[test]
 fn a_full_disk_stops_nothing_and_what_waited_is_stored_when_there_is_room() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, _camera, receiver) = filmed();
     let mut run = desk.watch();
     run.chapters(1);
-    let limit = |bytes: Option<u64>| {
-        prlimit(Some(run.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("set");
-    };
-    limit(Some(1));
+    limit(&run, Some(1));
     let port = {
         run.until("a word of it", |run| run.err().contains("The stream goes on"));
         run.port()
@@ -33,10 +31,7 @@ fn a_full_disk_stops_nothing_and_what_waited_is_stored_when_there_is_room() {
     run.until("events that wait", |_| waiting(port) >= 5.0);
     assert_eq!(run.events().len(), shown, "shown, but not stored");
     assert_eq!(get(port, "/readyz").0, "HTTP/1.1 503 Service Unavailable");
-    let limit = |bytes: Option<u64>| {
-        prlimit(Some(run.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("set");
-    };
-    limit(None);
+    limit(&run, None);
     run.until("that it is over", |run| run.err().contains("the store takes events again"));
     assert_eq!(get(port, "/readyz").0, "HTTP/1.1 200 OK");
     run.chapters(1);
@@ -64,10 +59,7 @@ fn immutable(path: &Path, immutable: bool) -> bool {
 /// a mount can't be changed so by its own user while somebody writes on it.
 #[test]
 fn a_store_that_becomes_read_only_stops_nothing_and_is_told_by_readyz() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, _camera, receiver) = filmed();
     let mut run = desk.watch();
     run.chapters(1);
     let port = run.port();
@@ -130,10 +122,7 @@ fn a_store_without_the_right_to_write_is_said_at_the_start() {
 
 #[test]
 fn a_corrupt_store_is_set_aside_and_told_of() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, _camera, receiver) = filmed();
     let garbage = vec![0x5a; 20_000];
     fs::write(desk.store(), &garbage).expect("written");
     let mut run = desk.watch();

@@ -18,6 +18,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
+use camera::{Camera, film};
 use receiver::Receiver;
 
 /// A folder with a configuration and a store.
@@ -50,6 +51,15 @@ impl Desk {
         );
         fs::write(self.path("watch.toml"), text).expect("written");
     }
+}
+
+/// A camera that is watched, and a receiver that is told all of it.
+fn filmed() -> (Desk, Camera, Receiver) {
+    let desk = Desk::new();
+    let camera = Camera::start(&film(desk.folder.path()));
+    let receiver = Receiver::good();
+    desk.configure(&camera.url(), "", &told(&receiver));
+    (desk, camera, receiver)
 }
 
 /// A stream of which a chapter comes every second or two.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::camera::{Camera, PASSWORD, film, film_of};
-use crate::process::Ended;
+use crate::process::{Ended, Run};
 use crate::receiver::Receiver;
 use crate::stored::Stored;
-use crate::{Desk, told};
+use crate::{Desk, filmed, told};
 
 /// Longer than a break of the picture must be to be one (`gap-threshold`).
 const BREAK: Duration = Duration::from_secs(5);
@@ -47,10 +47,14 @@ fn tells_of_the_break(stored: &Stored) {
     assert!(counted > 1_000_000_000, "{counted}");
 }
 
-fn one_each(receiver: &Receiver, ended: &Ended) {
+/// Stops it: it started, was away and came back, and all of that is stored and told of.
+fn ends_with_one_break(desk: &Desk, receiver: &Receiver, run: Run) {
+    let ended = run.stop();
+    let stored = holds(desk, receiver, &ended);
     for kind in ["stream.started", "stream.disconnected", "stream.resumed"] {
         assert!(!receiver.of(kind).is_empty(), "{kind} is not delivered: {}", ended.err);
     }
+    tells_of_the_break(&stored);
 }
 
 #[test]
@@ -70,18 +74,12 @@ fn a_camera_that_restarts_is_gone_on_with() {
     let _camera = Camera::start_at(&film, port);
     run.until("that it is back", |_| !receiver.of("stream.resumed").is_empty());
     run.chapters(1);
-    let ended = run.stop();
-    let stored = holds(&desk, &receiver, &ended);
-    one_each(&receiver, &ended);
-    tells_of_the_break(&stored);
+    ends_with_one_break(&desk, &receiver, run);
 }
 
 #[test]
 fn a_camera_that_pauses_is_opened_anew() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, camera, receiver) = filmed();
     let mut run = desk.watch();
     run.chapters(1);
     run.until("that it plays", |run| run.err().contains("stream.started"));
@@ -94,18 +92,12 @@ fn a_camera_that_pauses_is_opened_anew() {
     camera.pause(false);
     run.until("that it is back", |_| !receiver.of("stream.resumed").is_empty());
     run.chapters(1);
-    let ended = run.stop();
-    let stored = holds(&desk, &receiver, &ended);
-    one_each(&receiver, &ended);
-    tells_of_the_break(&stored);
+    ends_with_one_break(&desk, &receiver, run);
 }
 
 #[test]
 fn a_camera_whose_clock_begins_anew_keeps_the_order_of_chapters() {
-    let desk = Desk::new();
-    let camera = Camera::start(&film(desk.folder.path()));
-    let receiver = Receiver::good();
-    desk.configure(&camera.url(), "", &told(&receiver));
+    let (desk, camera, receiver) = filmed();
     let mut run = desk.watch();
     run.chapters(1);
     camera.reset_time();
