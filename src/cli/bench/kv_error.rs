@@ -37,10 +37,17 @@ pub(super) fn run(args: &KvErrorArgs) -> anyhow::Result<()> {
     eprintln!("loading {model}");
     let loaded = loaded::load(model, LoadOptions { context_length: *window, ..LoadOptions::default() })?;
     let types: Vec<KvType> = args.kv_type.iter().map(|kv_type| (*kv_type).into()).collect();
-    let errors = bench::kv_error(&loaded, &texts, *window, &types, &mut || eprint!("."));
-    eprintln!();
+    let (mut read, mut errors) = (0, Vec::new());
+    bench::kv_error(&loaded, &texts, *window, &types, &mut |count, so_far| {
+        let changes = types.iter().zip(so_far).map(|(kv_type, error)| {
+            format!("{kv_type} {:+.3} % ± {:.3}", error.change, error.standard_error)
+        });
+        eprintln!("{count} of {} read: {}", texts.len(), changes.collect::<Vec<_>>().join(", "));
+        (read, errors) = (count, so_far.to_vec());
+    });
+    anyhow::ensure!(read > 0, "no session has {window} tokens: try a smaller --window");
     if !args.json {
-        println!("| {model}, {window} tokens of {} sessions | bits | perplexity | change |", texts.len());
+        println!("| {model}, {window} tokens of {} sessions | bits | perplexity | change |", read);
         println!("|---|---|---|---|");
     }
     for (kv_type, error) in args.kv_type.iter().zip(errors) {

@@ -25,50 +25,53 @@ pub struct KvError {
     pub deviation: f64,
 }
 
-/// Reads the first `window` tokens of each text with each of `kv_types` and compares with f16. `told` hears of
-/// each text that was read. Texts of fewer tokens are left out.
+/// Reads the first `window` tokens of each text with each of `kv_types` and compares with f16. `told` is given the
+/// comparison over the texts read so far after each of them, and how many those are. Texts of fewer tokens are left
+/// out; without any text nothing is told.
 pub fn kv_error(
     model: &QwenModel,
     texts: &[String],
     window: usize,
     kv_types: &[KvType],
-    told: &mut dyn FnMut(),
-) -> Vec<KvError> {
-    let texts: Vec<Vec<u32>> = texts
-        .iter()
-        .map(|text| model.tokenizer().encode(text))
-        .filter(|ids| ids.len() >= window)
-        .map(|ids| ids[..window].to_vec())
-        .collect();
-    let mut read = |kv_type| -> Vec<f64> {
-        let read = |ids: &Vec<u32>| {
-            let all = log_probabilities(model, ids, kv_type);
-            told();
-            all
-        };
-        texts.iter().flat_map(read).collect()
-    };
-    let exact = read(KvType::F16);
-    kv_types
-        .iter()
-        .map(|kv_type| {
-            let own = if *kv_type == KvType::F16 { exact.clone() } else { read(*kv_type) };
-            let n = own.len() as f64;
-            let lost: Vec<f64> = exact.iter().zip(&own).map(|(exact, own)| exact - own).collect();
-            let mean = lost.iter().sum::<f64>() / n;
-            let deviation = (lost.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-            let layout = Layout::of(model.config(), *kv_type);
-            let numbers = 2 * layout.layers * layout.kv_heads * layout.head_dim * PAGE;
-            KvError {
-                bits: 8.0 * layout.page_bytes() as f64 / numbers as f64,
-                tokens: own.len(),
-                perplexity: (-own.iter().sum::<f64>() / n).exp(),
-                change: 100.0 * mean.exp_m1(),
-                standard_error: 100.0 * deviation / n.sqrt(),
-                deviation,
+    told: &mut dyn FnMut(usize, &[KvError]),
+) {
+    let texts = texts.iter().map(|text| model.tokenizer().encode(text)).filter(|ids| ids.len() >= window);
+    let mut exact = Vec::new();
+    let mut packed = vec![Vec::new(); kv_types.len()];
+    for (index, ids) in texts.enumerate() {
+        let f16 = log_probabilities(model, &ids[..window], KvType::F16);
+        for (kv_type, own) in kv_types.iter().zip(&mut packed) {
+            match kv_type {
+                KvType::F16 => own.extend_from_slice(&f16),
+                _ => own.extend(log_probabilities(model, &ids[..window], *kv_type)),
             }
-        })
-        .collect()
+        }
+        exact.extend(f16);
+        let compare = |(kv_type, own): (&KvType, &Vec<f64>)| {
+            KvError::of(&exact, own, Layout::of(model.config(), *kv_type))
+        };
+        let errors: Vec<KvError> = kv_types.iter().zip(&packed).map(compare).collect();
+        told(index + 1, &errors);
+    }
+}
+
+impl KvError {
+    /// Of log-probabilities of the same tokens, `exact` in f16 and `own` in pages of `layout`.
+    fn of(exact: &[f64], own: &[f64], layout: Layout) -> Self {
+        let n = own.len() as f64;
+        let lost: Vec<f64> = exact.iter().zip(own).map(|(exact, own)| exact - own).collect();
+        let mean = lost.iter().sum::<f64>() / n;
+        let deviation = (lost.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let numbers = 2 * layout.layers * layout.kv_heads * layout.head_dim * PAGE;
+        Self {
+            bits: 8.0 * layout.page_bytes() as f64 / numbers as f64,
+            tokens: own.len(),
+            perplexity: (-own.iter().sum::<f64>() / n).exp(),
+            change: 100.0 * mean.exp_m1(),
+            standard_error: 100.0 * deviation / n.sqrt(),
+            deviation,
+        }
+    }
 }
 
 /// Of each token but the first, given those before it.

@@ -150,6 +150,10 @@ impl Worker {
             self.write(&mut live);
             self.tell(&mut live.session);
             self.spent(&mut live, Stage::Other);
+            // Last, as the stream may end at once: what is told of it is whole by then.
+            if live.session.pending() == 0 {
+                self.intake.set_drained();
+            }
         }
     }
 
@@ -450,9 +454,6 @@ impl Worker {
             if enough || self.intake.interrupted() || !self.step(live, position) {
                 break;
             }
-        }
-        if live.session.pending() == 0 {
-            self.intake.set_drained();
         }
     }
 

@@ -152,9 +152,10 @@ fn ten_minutes_are_given_to_the_model_in_order_and_let_go_of_in_order() {
     assert_eq!(next as usize, PAIRS);
     assert_eq!(window.back().map(|(segment, _)| *segment), Some(PAIRS as i64 - 1));
     assert!(evicted > 200, "the window turned over several times: {evicted} left");
-    // Once the window is full nothing grows.
-    let (third, last) = (held[held.len() / 3], *held.iter().max().unwrap());
-    assert!(last < third + 24 * 1024, "{third} KiB after a third, {last} KiB at most");
+    // Once the window is full nothing grows. What loading took for a moment lies before that.
+    let full = &held[held.len() / 3..];
+    let (third, most) = (full[0], full.iter().max().unwrap());
+    assert!(*most < third + 24 * 1024, "{third} KiB after a third, {most} KiB at most from there");
     let chapters = std::fs::read_to_string(dir.path().join("chapters.jsonl")).unwrap();
     assert!(chapters.contains("\"closed\""), "{chapters}");
 }
