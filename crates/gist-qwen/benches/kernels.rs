@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::quantized::GgmlDType;
 use criterion::{BenchmarkId, Criterion, Throughput};
+use gist_kernels::{PackedMatrix, QuantizedRows};
 use gist_qwen::bench::limits::Limits;
-use gist_qwen::kernels::{PackedMatrix, QuantizedRows};
 
 /// The largest matrix of Qwen2.5-1.5B.
 const OUTPUTS: usize = 8960;

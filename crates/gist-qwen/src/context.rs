@@ -141,7 +141,8 @@ impl QwenContext {
     /// Starts an answer, with its type kept.
     pub(crate) fn answer(&self, request: &Request) -> Result<Answer, ModelError> {
         let (fork, tokens) = self.ask(&request.view, &request.prompt, request.max_tokens)?;
-        Answer::new(self.engine.clone(), fork, tokens.chunk(0..tokens.len()).ids().to_vec(), request)
+        let said = self.rolling.said(&request.view);
+        Answer::new(self.engine.clone(), fork, tokens.ids().to_vec(), said, request)
     }
 
     /// A fork of what is in view and the tokens of the question, with room for `answer` tokens more.

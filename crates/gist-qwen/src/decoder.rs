@@ -9,10 +9,10 @@ use crate::error::LoadError;
 use crate::experts::{FeedForward, Inner, Routes};
 use crate::kv::{Cache, Part, Target};
 use crate::linear::{Matrix, Rows, matrix};
-use crate::math;
 use crate::rope::Rope;
 use crate::sequence::Chunk;
 use crate::weights::Weights;
+use gist_kernels::math;
 
 /// Tokens that are computed at once; intake and answers take turns after each such chunk.
 pub const CHUNK: usize = 64;
@@ -63,6 +63,8 @@ pub(crate) enum Want<'a> {
     Encoding,
     /// The logits of the last token.
     Logits(&'a mut Vec<f32>),
+    /// Those of the last so many tokens.
+    LogitsOf(usize, &'a mut Vec<f32>),
     /// Every intermediate result, by the names of the parity fixtures, and the logits of all tokens.
     Everything(Tap<'a>),
 }
@@ -280,13 +282,17 @@ impl Decoder {
         let from = match want {
             Want::Encoding => return,
             Want::Logits(_) => rows - 1,
+            Want::LogitsOf(last, _) => rows - last,
             Want::Everything(_) => 0,
         };
         let normed = resize(&mut scratch.normed, (rows - from) * hidden);
         math::rms_norm(&x[from * hidden..], &self.norm, rms_eps, normed);
         want.tell(|| "text.final_norm".into(), normed);
         let mut all = Vec::new();
-        let logits = if let Want::Logits(logits) = &mut want { &mut **logits } else { &mut all };
+        let logits = match &mut want {
+            Want::Logits(logits) | Want::LogitsOf(_, logits) => &mut **logits,
+            _ => &mut all,
+        };
         logits.resize((rows - from) * vocab, 0.0);
         self.head.forward(&Rows::new(normed, rows - from), logits);
         want.tell(|| "text.logits".into(), &all);

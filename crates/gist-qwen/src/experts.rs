@@ -3,8 +3,8 @@
 use crate::config::{Config, Experts};
 use crate::error::LoadError;
 use crate::linear::{Matrix, Rows, linear, matrix};
-use crate::math;
 use crate::weights::Weights;
+use gist_kernels::math;
 
 /// `down(silu(gate(x)) * up(x))`.
 struct SwiGlu {

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gist_core::model::{Generation, ModelError, Request, Step};
+use gist_kernels::DRAFT;
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 use toktrie::SimpleVob;
 
 use crate::decoder::{CHUNK, Want};
+use crate::guess::Guesser;
 use crate::kv::{Cache, Target};
 use crate::model::Engine;
 use crate::sampling::{Sampler, is_word, penalise};
@@ -21,8 +23,12 @@ pub(crate) struct Answer {
     fork: Cache,
     /// Tokens to encode before the next one can be chosen: the question, then what was chosen last.
     pending: VecDeque<u32>,
-    /// Of the last token encoded; meaningful when nothing is pending.
+    /// Of the last token encoded, and of those behind it that were guessed, `[1 + guessed, vocab]`; meaningful when
+    /// nothing is pending.
     logits: Vec<f32>,
+    /// Encoded behind what is pending and chosen, not yet chosen themselves.
+    guessed: VecDeque<u32>,
+    guesser: Guesser,
     rules: Rules,
     sampler: Sampler,
     answer: Vec<u32>,
@@ -47,6 +53,7 @@ impl Answer {
         engine: Arc<Engine>,
         fork: Cache,
         question: Vec<u32>,
+        said: Vec<u32>,
         request: &Request,
     ) -> Result<Self, ModelError> {
         let rules = match &request.schema {
@@ -58,8 +65,10 @@ impl Answer {
             thought,
             engine,
             fork,
+            guesser: Guesser::new([said, question.clone()].concat()),
             pending: question.into(),
             logits: Vec::new(),
+            guessed: VecDeque::new(),
             rules,
             sampler: Sampler::new(request.temperature, request.seed),
             answer: Vec::new(),
@@ -101,10 +110,25 @@ impl Answer {
             if let Some(error) = matcher.get_error() {
                 return Err(ModelError::Backend(error));
             }
-            self.answer.extend(&forced);
-            self.pending.extend(forced);
+            forced.into_iter().for_each(|token| self.say(token));
         }
         Ok(())
+    }
+
+    /// Adds a token to the answer. One that was guessed is encoded already; where another one was guessed, that and all
+    /// behind it is cut off.
+    fn say(&mut self, token: u32) {
+        self.answer.push(token);
+        self.guesser.push(token);
+        if self.pending.is_empty() && self.guessed.front() == Some(&token) {
+            self.guessed.pop_front();
+            self.guesser.right += 1;
+            return;
+        }
+        let window = self.fork.region_mut(Target::Window);
+        window.truncate(window.len() - self.guessed.len());
+        self.guessed.clear();
+        self.pending.push_back(token);
     }
 
     /// Chooses the next token from the logits. Returns whether the answer is complete.
@@ -115,7 +139,10 @@ impl Answer {
         let mut used: Vec<u32> = self.answer.iter().copied().filter(word).collect();
         used.sort_unstable();
         used.dedup();
-        penalise(&mut self.logits, used.into_iter());
+        let vocab = self.engine.decoder.config().vocab;
+        let from = self.logits.len().saturating_sub((self.guessed.len() + 1) * vocab);
+        let logits = &mut self.logits[from..][..vocab];
+        penalise(logits, used.into_iter());
         let mask;
         let allowed = match &mut self.rules {
             Rules::Free(tokens) => tokens,
@@ -124,14 +151,13 @@ impl Answer {
                 &mask
             }
         };
-        let Some(token) = self.sampler.sample(&self.logits, allowed) else {
+        let Some(token) = self.sampler.sample(logits, allowed) else {
             return Err(not_numbers());
         };
         if !tokenizer.is_ordinary(token) {
             return Ok(true);
         }
-        self.answer.push(token);
-        self.pending.push_back(token);
+        self.say(token);
         if let Rules::Grammar(matcher) = &mut self.rules {
             matcher.consume_token(token).map_err(|e| backend(&e))?;
             if !matcher.is_stopped() {
@@ -146,8 +172,19 @@ impl Answer {
         matches!(&self.rules, Rules::Grammar(matcher) if matcher.is_stopped())
     }
 
+    /// Guesses what comes behind the next `n` tokens, as much of it as costs next to nothing.
+    fn guess(&mut self, n: usize) {
+        let room = self.max_tokens.saturating_sub(self.answer.len());
+        let open = self.fork.region(Target::Window).left_open(n);
+        let most = if self.thought.is_some() { 0 } else { DRAFT.saturating_sub(n).min(open).min(room) };
+        self.guessed.extend(self.guesser.next(most));
+        self.guesser.guessed += self.guessed.len();
+    }
+
     fn finish(&self) -> Result<Step, ModelError> {
         let text = self.text();
+        let Guesser { guessed, right, .. } = self.guesser;
+        tracing::debug!(tokens = self.answer.len(), guessed, right, "an answer");
         if matches!(self.rules, Rules::Grammar(_)) {
             serde_json::from_str::<Value>(&text)
                 .map_err(|e| ModelError::Backend(format!("broken JSON: {e}")))?;
@@ -169,13 +206,20 @@ impl Generation for Answer {
         if self.answer.len() > self.max_tokens {
             return Err(ModelError::Truncated(self.max_tokens));
         }
+        if self.pending.is_empty() {
+            return Ok(Step::Running);
+        }
         let n = self.pending.len().min(CHUNK);
-        let chunk: Vec<u32> = self.pending.iter().take(n).copied().collect();
-        let last = n == self.pending.len();
-        let want = if last { Want::Logits(&mut self.logits) } else { Want::Encoding };
+        let mut chunk: Vec<u32> = self.pending.drain(..n).collect();
+        let want = if self.pending.is_empty() {
+            self.guess(n);
+            chunk.extend(&self.guessed);
+            Want::LogitsOf(1 + self.guessed.len(), &mut self.logits)
+        } else {
+            Want::Encoding
+        };
         let chunk = Sequence::text(&chunk);
-        self.engine.chunk(&chunk.chunk(0..n), &mut self.fork, Target::Window, want);
-        self.pending.drain(..n);
+        self.engine.chunk(&chunk.chunk(0..chunk.len()), &mut self.fork, Target::Window, want);
         Ok(Step::Running)
     }
 }

@@ -7,7 +7,8 @@
 //! # Layout
 //!
 //! * [`model`]: loading, taking turns; `plan`: what memory that takes
-//! * `context`, `generation`: the traits of gist-core, constrained answers; `chat`: ChatML
+//! * `context`, `generation`: the traits of gist-core, constrained answers; `guess`: several of their tokens at once;
+//!   `chat`: ChatML
 //! * [`mod@bench`]: speed of released shapes, and what packed keys and values cost
 //! * [`describe`]: one question about one picture
 //! * `features`: encoded pairs on disk
@@ -37,16 +38,14 @@ mod features;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
-pub mod kernels;
+mod guess;
 pub mod kv;
 pub mod linear;
-mod math;
 pub mod model;
 pub mod parity;
 mod path;
 pub mod picture;
 mod plan;
-mod product;
 mod reference;
 mod rolling;
 pub mod rope;

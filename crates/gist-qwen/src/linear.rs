@@ -9,8 +9,8 @@ use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 
 use crate::error::LoadError;
-use crate::kernels::{PackedMatrix, QuantizedRows};
 use crate::weights::Weights;
+use gist_kernels::{PackedMatrix, QuantizedRows};
 
 pub use dense::Dense;
 

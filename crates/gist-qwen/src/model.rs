@@ -15,8 +15,8 @@ use crate::config::{Config, VisionTokens};
 use crate::decoder::{CHUNK, Scratch, Want};
 use crate::error::LoadError;
 use crate::features::{FeatureCache, FeatureFolder};
-use crate::kernels::team::Team;
 use crate::kv::{Cache, KvType, Target};
+use gist_kernels::team::Team;
 
 use crate::path::{AnyDecoder, AnyTower, ComputeDevice};
 use crate::picture::{Frame, PictureError, patchify};

@@ -35,6 +35,8 @@ pub(crate) struct RollingContext {
     pub(super) memory_length: usize,
     /// Lengths of the window segments in tokens, oldest first; the newest has id `next_id - 1`.
     pub(super) window: VecDeque<usize>,
+    /// Their tokens, for as far as these are known: not after a restart.
+    pub(super) said: VecDeque<Vec<u32>>,
     pub(super) memory: VecDeque<usize>,
     pub(super) next_id: SegmentId,
     pub(super) appended: u64,
@@ -71,6 +73,7 @@ impl RollingContext {
             capacity,
             memory_length,
             window: VecDeque::new(),
+            said: VecDeque::new(),
             memory: VecDeque::new(),
             next_id: 0,
             appended: 0,
@@ -97,6 +100,7 @@ impl RollingContext {
         while self.tokens() + n > self.capacity
             && let Some(tokens) = self.window.pop_front()
         {
+            self.said.pop_front();
             self.cache.region_mut(Target::Window).drop_front(tokens);
             self.evicted += tokens as u64;
             let segment = self.next_id - 1 - self.window.len() as u64;
@@ -117,6 +121,7 @@ impl RollingContext {
         let start = self.cache.region(Target::Window).positions().end;
         model.encode(tokens, &mut self.cache, Target::Window);
         self.window.push_back(tokens.len());
+        self.said.push_back(tokens.ids().to_vec());
         if let Some([_, window]) = &mut self.held {
             window.push_back(tokens.clone());
         }
@@ -174,6 +179,7 @@ impl RollingContext {
         let segments = (self.capacity - self.tokens()) / PAGE;
         self.cache.region_mut(Target::Window).repeat(segments * PAGE);
         self.window.extend(std::iter::repeat_n(PAGE, segments));
+        self.said.resize_with(self.window.len(), Vec::new);
         self.next_id += segments as u64;
         self.appended += (segments * PAGE) as u64;
         Ok(())
@@ -218,6 +224,13 @@ impl RollingContext {
         cache
     }
 
+    /// The tokens of the segments in view.
+    pub(crate) fn said(&self, view: &View) -> Vec<u32> {
+        let oldest = self.next_id - self.window.len() as u64;
+        let segments = (oldest..).zip(&self.said).filter(|(id, _)| view.segments.contains(id));
+        segments.flat_map(|(_, ids)| ids.iter().copied()).collect()
+    }
+
     /// Tokens that may still be added to a fork.
     pub(crate) fn room(&self, fork: &Cache) -> usize {
         let held: usize =
@@ -231,6 +244,7 @@ impl RollingContext {
         self.cache.region_mut(Target::Memory).clear(start);
         self.cache.region_mut(Target::Window).clear(start);
         self.window.clear();
+        self.said.clear();
         self.memory.clear();
         self.held.iter_mut().flatten().for_each(VecDeque::clear);
         self.note(|| Logged::Reset);

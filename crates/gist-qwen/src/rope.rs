@@ -5,7 +5,7 @@
 //! positions are such as the models are used at; beyond, where that would be off by more than 0.03 rad, in f64.
 
 use crate::config::Config;
-use crate::math::by_rows;
+use gist_kernels::math::by_rows;
 
 /// Beyond this position angles are formed in f64: the longest context of the family, stretched by YaRN.
 const FAR: i64 = 1 << 20;

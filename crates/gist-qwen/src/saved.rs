@@ -152,6 +152,7 @@ impl RollingContext {
             return Err(refused("it is damaged".into()));
         }
         let cache = Cache::restored(regions, SinkPositions::Moving);
+        let said = vec![Vec::new(); window.len()].into();
         let (window, memory) = (window.into(), memory.into());
         let context = Self {
             cache,
@@ -159,6 +160,7 @@ impl RollingContext {
             capacity,
             memory_length,
             window,
+            said,
             memory,
             next_id,
             appended,

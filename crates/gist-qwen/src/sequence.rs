@@ -29,6 +29,10 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
     /// Plain text.
     pub(crate) fn text(ids: &[u32]) -> Self {
         let mut sequence = Self::default();

@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::decoder::State;
+use crate::layers::softmax;
 use crate::mel::{self, FRAMES_PER_SECOND};
-use crate::{Error, WhisperModel, kernels};
+use crate::{Error, WhisperModel};
 
 /// Silence computed after the window, in frames. Whisper needs some to tell that the speech is over. Word errors of
 /// base and tiny.en are the same within noise for 0.5 s, 1 s and the 30 s of training; only the cost differs.
@@ -102,8 +103,9 @@ impl<'a> Window<'a> {
     ) -> Result<Self, Error> {
         let n = frames.len() / model.mels;
         let padded = (n + MARGIN).next_multiple_of(2).min(2 * model.encoder.max_positions());
-        let sound = model.encoder.forward(mel::normalise(frames, model.mels, padded), model.mels, cancel)?;
-        Ok(Self { model, state: model.decoder.start(&sound)?, frames: n, cancel })
+        let mel = mel::normalise(frames, model.mels, padded);
+        let sound = model.encoder.forward(&mel, model.mels, cancel)?;
+        Ok(Self { model, state: model.decoder.start(&sound), frames: n, cancel })
     }
 
     /// Adds this window's evidence to `language` and returns the token to decode with.
@@ -117,7 +119,7 @@ impl<'a> Window<'a> {
         let hidden = self.model.decoder.forward(&mut self.state, &[tokenizer.start_of_transcript]);
         let logits = self.model.decoder.logits(&hidden);
         let mut row: Vec<f32> = tokenizer.languages.iter().map(|(_, id)| logits[*id as usize]).collect();
-        kernels::softmax(&mut row);
+        softmax(&mut row);
         heard.resize(row.len(), 0.0);
         // A long window says more than a short one.
         let weight = self.frames as f32 / FRAMES_PER_SECOND as f32;
@@ -161,7 +163,7 @@ impl<'a> Window<'a> {
         let mut hidden = decoder.forward(&mut self.state, &start);
         let width = hidden.len() / start.len();
         let mut first = decoder.logits(&hidden[transcript * width..][..width]);
-        kernels::softmax(&mut first);
+        softmax(&mut first);
         let no_speech = first[tokenizer.no_speech as usize];
 
         // Dense scripts take several tokens a character; nobody speaks faster than this.

@@ -27,9 +27,6 @@ pub enum Error {
     /// [`Options::cancel`](crate::Options::cancel) was set.
     #[error("interrupted")]
     Cancelled,
-    /// The network could not be evaluated.
-    #[error("speech model: {0}")]
-    Compute(#[from] candle_core::Error),
 }
 
 impl Error {

@@ -1,4 +1,4 @@
-//! Speech to timed text: Whisper on candle behind a voice activity gate.
+//! Speech to timed text: Whisper behind a voice activity gate.
 //!
 //! [`WhisperModel`] is loaded once and shared; each stream opens a [`Transcriber`] on it, pushes 16 kHz mono samples
 //! and polls lines of text with their times:
@@ -25,7 +25,7 @@
 //! * `tokenizer`: token ids to text, and the ids of Whisper's control tokens
 //! * `mel`: the log-mel spectrogram, computed once as samples arrive
 //! * `gate`: which of its frames are speech
-//! * `encoder`, `decoder`, `kernels`: the network
+//! * `encoder`, `decoder`, `layers`: the network
 //! * `decode`: from the decoder's logits to timed text, with the checks that keep invented text out
 //! * `sentences`: where one of Whisper's segments holds several
 //! * [`transcriber`]: the stream
@@ -35,7 +35,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod gate;
-mod kernels;
+mod layers;
 mod mel;
 mod model;
 mod sentences;

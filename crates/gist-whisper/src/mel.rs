@@ -86,17 +86,15 @@ impl MelStream {
     }
 }
 
-/// What the encoder reads: `[mels, length]`, clamped to 8 decades below the loudest bin and scaled as in training;
+/// What the encoder reads: `[1 + length + 1, mels]`, the first and the last row zero, the others clamped to 8 decades below the loudest bin and scaled as in training;
 /// frames beyond `frames` are silence.
 pub(crate) fn normalise(frames: &[f32], mels: usize, length: usize) -> Vec<f32> {
     let max = frames.iter().copied().fold(FLOOR, f32::max);
     let scale = |x: f32| (x.max(max - 8.0) + 4.0) / 4.0;
-    let mut out = vec![scale(FLOOR); mels * length];
-    for (t, frame) in frames.chunks_exact(mels).take(length).enumerate() {
-        for (m, x) in frame.iter().enumerate() {
-            out[m * length + t] = scale(*x);
-        }
-    }
+    let mut out = vec![0.0; mels * (length + 2)];
+    let inner = &mut out[mels..mels * (length + 1)];
+    inner.fill(scale(FLOOR));
+    inner.iter_mut().zip(frames).for_each(|(out, x)| *out = scale(*x));
     out
 }
 

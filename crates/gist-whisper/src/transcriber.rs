@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use gist_kernels::team::on_one_core;
+
 use crate::decode::{Decoded, Language, MAX_PROMPT, Window};
 use crate::gate::{self, Gate};
 use crate::mel::{FRAMES_PER_SECOND, HOP, MelStream, SAMPLE_NS};
@@ -290,10 +292,10 @@ impl Transcriber {
         }
         let (model, cancel) = (Arc::clone(&self.model), Arc::clone(&self.cancel));
         let clock = Instant::now();
-        let window = Window::new(&model, frames, &cancel);
+        let window = on_one_core(|| Window::new(&model, frames, &cancel));
         self.busy.encoder += clock.elapsed();
         let clock = Instant::now();
-        let decoded = window.and_then(|mut window| self.decode(&mut window));
+        let decoded = window.and_then(|mut window| on_one_core(|| self.decode(&mut window)));
         self.busy.decoder += clock.elapsed();
         let mut segments = match decoded {
             Ok(decoded) => decoded.segments,

@@ -1,9 +1,9 @@
 //! Attention of many rows: a block of keys and values is unpacked and multiplied as matrices of floats.
 
 use super::{Job, Partial};
-use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, INNER, LANES, Q4, Q8, Task, UNIT};
 use crate::kv::{Half, KvType, PAGE, Part, VALUE_BLOCK};
-use crate::product::{Strided, product};
+use gist_kernels::kv::{Arch, Codes, F16, F32, Floats, INNER, LANES, Q4, Q8, Task, UNIT};
+use gist_kernels::product::{Strided, product};
 
 /// Pages that are unpacked and multiplied at once.
 const BLOCK: usize = 4;

@@ -2,8 +2,8 @@
 //! queries of a key head.
 
 use super::{Job, Partial};
-use crate::kernels::kv::{Arch, Codes, F16, F32, Floats, GROUP, INNER, LANES, Q4, Q8, Step, Task, UNIT};
 use crate::kv::{Half, KvType, PAGE, Part};
+use gist_kernels::kv::{Arch, Codes, F16, F32, Floats, GROUP, INNER, LANES, Q4, Q8, Step, Task, UNIT};
 
 /// Memory of a task, kept from call to call.
 #[derive(Default)]

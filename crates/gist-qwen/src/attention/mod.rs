@@ -15,10 +15,10 @@ mod tests;
 use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::kernels::kv::{self, Arch, LANES};
-use crate::kernels::team;
 use crate::kv::{Section, rotation};
-use crate::math;
+use gist_kernels::kv::{self, Arch, LANES};
+use gist_kernels::math;
+use gist_kernels::team;
 pub(crate) use sparse::recall;
 
 /// Rows up to which packed numbers are multiplied as they are.

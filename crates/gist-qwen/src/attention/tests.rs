@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernels::team::Team;
 use crate::kv::{Cache, KvType, Layout, Part, Pool, SinkPositions, Target};
+use gist_kernels::team::Team;
 
 #[derive(Clone, Debug)]
 struct Case {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::QwenModel;
 use crate::decoder::{CHUNK, Want};
 use crate::kv::{Cache, KvType, Layout, PAGE, Pool, SinkPositions, Target};
-use crate::math;
 use crate::sequence::{Chunk, Sequence};
+use gist_kernels::math;
 
 /// A mean over texts.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::QwenModel;
 use crate::decoder::{CHUNK, Want};
 use crate::kv::{Cache, KvType, Layout, PAGE, Pool, SinkPositions, Target};
-use crate::math;
 use crate::sequence::Sequence;
+use gist_kernels::math;
 
 /// A way of storing keys and values, compared with f16 token by token.
 #[derive(Clone, Copy, Debug, Serialize)]

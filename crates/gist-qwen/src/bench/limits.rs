@@ -3,8 +3,8 @@
 use candle_core::quantized::GgmlDType;
 
 use super::{random, seconds};
-use crate::kernels::team;
 use crate::linear::{Matrix, Rows, linear};
+use gist_kernels::team;
 
 /// Bytes of the buffer that is summed up: far more than caches hold.
 pub const BUFFER: usize = 1 << 29;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::PAGE;
 use super::panel::Numbers;
 use crate::config::Config;
-use crate::kernels::kv::{INNER, LANES};
+use gist_kernels::kv::{INNER, LANES};
 
 /// How keys and values of full pages are stored. A page that is not yet full holds floats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Keys (rotated to their positions) and values of 64 tokens in all layers.
 
-use crate::kernels::team;
+use gist_kernels::team;
 
 use super::panel::{self, Half};
 use super::rotation;

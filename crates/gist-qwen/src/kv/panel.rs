@@ -16,7 +16,7 @@
 use half::f16;
 
 use super::{KvType, PAGE, Part};
-use crate::kernels::kv::{LANES, UNIT};
+use gist_kernels::kv::{LANES, UNIT};
 
 /// Channels of a value that share a scale.
 pub(crate) const VALUE_BLOCK: usize = 32;

@@ -108,6 +108,12 @@ impl Region {
         }
     }
 
+    /// Tokens that fit into the page that the next `n` end in, and do not fill it: until a page is full, what was added
+    /// can be cut off without a trace.
+    pub(crate) fn left_open(&self, n: usize) -> usize {
+        PAGE - 1 - (self.rows.end + n) % PAGE
+    }
+
     /// Adds pages that hold what the first one holds, as many as `n` tokens fill: for benches of a depth that it would
     /// take hours to reach. The first page and the last one have to be full.
     pub(crate) fn repeat(&mut self, n: usize) {

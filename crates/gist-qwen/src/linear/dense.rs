@@ -8,8 +8,8 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::{Linear, Rows};
-use crate::kernels::team;
-use crate::product::{Strided, product};
+use gist_kernels::product::{Strided, product};
+use gist_kernels::team;
 
 /// Output rows that are converted to f32 and multiplied at once: with 4096 inputs 1 MB, which stays in the cache.
 const BLOCK: usize = 64;

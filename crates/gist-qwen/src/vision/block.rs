@@ -1,14 +1,14 @@
 //! A block of the tower: attention among all patches of the pair, then a feed-forward part, each behind a norm and
 //! added to what came in.
 
-use super::attention;
 use super::config::VisionConfig;
 use super::layers::{Affine, FeedForward, Gelu, Norm, add_rows};
 use super::positions::Rope;
 use crate::error::LoadError;
 use crate::linear::Rows;
-use crate::math::by_rows;
 use crate::weights::Weights;
+use gist_kernels::attention;
+use gist_kernels::math::by_rows;
 
 /// The weights of a block.
 pub(super) struct Block {

@@ -2,8 +2,8 @@
 
 use crate::error::LoadError;
 use crate::linear::{Matrix, Rows, matrix};
-use crate::math::{self, by_rows};
 use crate::weights::Weights;
+use gist_kernels::math::{self, by_rows};
 
 /// `x = x + y + bias`, `[rows, width]`: what a part of a block adds to its residual stream.
 pub(super) fn add_rows(x: &mut [f32], y: &[f32], bias: &[f32]) {

@@ -3,9 +3,9 @@
 use super::config::VisionConfig;
 use super::layers::{Affine, FeedForward, Gelu, Norm};
 use crate::error::LoadError;
-use crate::math;
 use crate::picture::MERGE_SIZE;
 use crate::weights::Weights;
+use gist_kernels::math;
 
 /// Patches of a token.
 pub(super) const MERGED: usize = MERGE_SIZE * MERGE_SIZE;

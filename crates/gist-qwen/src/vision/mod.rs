@@ -2,10 +2,9 @@
 //!
 //! A pair is encoded once and for itself: there is no attention between pairs, so nothing that comes later changes it.
 //!
-//! * `tower`: the stages; `block`, `attention`, `merger`, `layers`, `positions`: what they are made of
+//! * `tower`: the stages; `block`, `merger`, `layers`, `positions`: what they are made of
 //! * `reference`: the same in plain candle operations, the oracle and the way to a GPU
 
-mod attention;
 mod block;
 mod config;
 mod layers;

@@ -1,6 +1,6 @@
 //! Where a patch lies: the learned grid of positions, stretched over the picture, and the rotary tables.
 
-use crate::math::by_rows;
+use gist_kernels::math::by_rows;
 
 /// Row and column of each patch in the order of the sequence: 2 × 2 blocks, row by row, and row by row within them.
 pub(super) fn patches(grid: (usize, usize)) -> impl Iterator<Item = (usize, usize)> {

@@ -6,7 +6,6 @@
 use std::fmt::Display;
 
 use super::Encoded;
-use super::attention;
 use super::block::{Block, Scratch};
 use super::config::VisionConfig;
 use super::layers::Affine;
@@ -15,6 +14,7 @@ use super::positions::{Rope, add_learned};
 use crate::error::LoadError;
 use crate::picture::{MERGE_SIZE, PATCH_VALUES};
 use crate::weights::Weights;
+use gist_kernels::attention;
 
 /// Sees what lies between the stages, by the names of the parity fixtures: `patch_embed`, `with_pos_embed`,
 /// `rope_cos`, `rope_sin`, `block{i}`, `deepstack{j}`, `merger`; rows in the order of the patches.

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::kernels::team;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use gist_kernels::team;
 use half::{bf16, f16};
 
 use super::{Info, Raw, Weights};

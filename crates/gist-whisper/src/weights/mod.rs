@@ -85,14 +85,6 @@ impl Weights {
             Data::F16(v) => v.into_iter().map(f16::to_f32).collect(),
         })
     }
-
-    /// Takes an array of this shape out, as f16.
-    pub(crate) fn f16(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f16>, Error> {
-        Ok(match self.take(name, shape)? {
-            Data::F16(v) => v,
-            Data::F32(v) => v.into_iter().map(f16::from_f32).collect(),
-        })
-    }
 }
 
 /// Little-endian values from bytes; `None` when the bytes do not divide evenly.

@@ -60,7 +60,7 @@ fn failure(why: &Error) -> gst::ErrorMessage {
         }
         Error::Io { .. } | Error::Format { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{why}")),
         Error::Language(_) => gst::error_msg!(gst::LibraryError::Settings, ("{why}")),
-        Error::Compute(_) | Error::Cancelled => gst::error_msg!(gst::StreamError::Failed, ("{why}")),
+        Error::Cancelled => gst::error_msg!(gst::StreamError::Failed, ("{why}")),
     }
 }
 

@@ -1,33 +1,40 @@
-//! Quantised matrix products on the CPU: weights repacked for vector units, activations in 8 bits.
+//! What models have in common on the CPU: quantised matrix products, attention, element-wise loops, and the threads all
+//! of it runs on.
 //!
-//! * `units`, `k_units`: the packed layouts and how GGUF blocks get there.
-//! * `activations`: rows quantised to 8 bits with a scale each 32 values.
-//! * `kv`: keys and values.
-//! * `simd`: the vector code they are unpacked with.
-//! * `panel`: the loop over the depth; `scalar`, `avx2`, `avx512`: its inner kernel, chosen at run time by `Cpu`.
+//! * [`PackedMatrix`], [`QuantizedRows`]: products of weights repacked for vector units and activations in 8 bits.
+//!   `units`, `k_units`: the packed layouts and how GGUF blocks get there; `activations`: rows quantised to 8 bits with a
+//!   scale each 32 values; `simd`: the vector code weights are unpacked with; `panel`: the loop over the depth; `scalar`,
+//!   `avx2`, `avx512`: its inner kernel, chosen at run time by `Cpu`.
+//! * [`kv`]: attention's inner loops over packed keys and values; [`attention`]: among rows that all see all.
+//! * [`math`]: element-wise loops; [`mod@product`]: f32 matrices.
+//! * [`team`]: threads that compute together.
 //!
-//! The result differs from the exact product with the dequantised weights only by the quantisation of the
+//! The result of a packed product differs from the exact product with the dequantised weights only by the quantisation of the
 //! activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
 //! `|error| ≤ Σ_blocks (max|x| / 254 + 1.5e-36) * Σ|w|`, plus the rounding of f32 sums.
 
 mod activations;
+pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod k_units;
-pub(crate) mod kv;
+pub mod kv;
+pub mod math;
 mod output;
 mod panel;
+pub mod product;
 mod scalar;
 mod simd;
-pub(crate) mod team;
+pub mod team;
 mod units;
 
-pub use activations::QuantizedRows;
+pub use activations::{DRAFT, QuantizedRows};
 
 use activations::{TileBlock, TileSums, Tiles};
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use k_units::{Q4K, Q5K, Q6K};
 use output::Columns;
 use panel::{Scratch, TILES};
@@ -93,6 +100,7 @@ impl Cpu {
     fn tile(self, rows: usize) -> usize {
         match self {
             _ if rows == 1 => 1,
+            _ if rows <= DRAFT => DRAFT,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => activations::MANY,
             _ => activations::FEW,
@@ -117,7 +125,7 @@ impl Cpu {
 }
 
 /// Runs `f`, and what is inlined into it, as code for this CPU.
-pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     match Cpu::detect() {
         Cpu::Portable => f(),
         #[cfg(target_arch = "x86_64")]
@@ -189,6 +197,14 @@ impl PackedMatrix {
         Some(Self { units, out_features, in_features, cpu: Cpu::detect() })
     }
 
+    /// Quantises the floats of a row-major matrix to 8 bits with a scale each 32 values (Q8_0) and packs them. `None`
+    /// when rows are no multiple of 32 or `values` is not as long as the shape says.
+    #[must_use]
+    pub fn quantize(values: Vec<f32>, out_features: usize, in_features: usize) -> Option<Self> {
+        let tensor = Tensor::from_vec(values, (out_features, in_features), &Device::Cpu).ok()?;
+        Self::pack(&QTensor::quantize(&tensor, GgmlDType::Q8_0).ok()?)
+    }
+
     /// Rows of the weight matrix: values in a row of the output.
     #[must_use]
     pub fn out_features(&self) -> usize {
@@ -225,6 +241,7 @@ impl PackedMatrix {
         assert_eq!(out.len(), x.rows() * self.out_features, "output must be rows × out_features");
         with_units!(&self.units, units => match &x.tiles {
             Tiles::One(tiles) => self.multiply(units, tiles, x.rows(), out),
+            Tiles::Draft(tiles) => self.multiply(units, tiles, x.rows(), out),
             Tiles::Few(tiles) => self.multiply(units, tiles, x.rows(), out),
             Tiles::Many(tiles) => self.multiply(units, tiles, x.rows(), out),
         });

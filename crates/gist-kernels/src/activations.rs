@@ -3,6 +3,8 @@
 use super::units::{BLOCK, LANES, LINES};
 use super::{Cpu, team, vectorized};
 
+/// Rows that are multiplied in little more time than a single one: that of reading the weights.
+pub const DRAFT: usize = 4;
 /// Rows that a weight block, once in registers, is multiplied with: as many sums as 16 registers leave room for, and as
 /// 32 do.
 pub(super) const FEW: usize = 6;
@@ -82,6 +84,8 @@ impl<const T: usize> TileBlock<T> {
 pub(super) enum Tiles {
     /// A single row: no tile, no padding.
     One(Vec<TileBlock<1>>),
+    /// One tile of [`DRAFT`] rows, padded with zeros.
+    Draft(Vec<TileBlock<DRAFT>>),
     /// Tiles of [`FEW`] rows, the last padded with zeros.
     Few(Vec<TileBlock<FEW>>),
     /// Tiles of [`MANY`] rows, the last padded with zeros.
@@ -107,6 +111,7 @@ impl QuantizedRows {
         assert_eq!(features % BLOCK, 0, "features must be a multiple of {BLOCK}");
         let tiles = match Cpu::detect().tile(rows) {
             1 => Tiles::One(quantize_tiles(x, rows, features)),
+            DRAFT => Tiles::Draft(quantize_tiles(x, rows, features)),
             FEW => Tiles::Few(quantize_tiles(x, rows, features)),
             _ => Tiles::Many(quantize_tiles(x, rows, features)),
         };

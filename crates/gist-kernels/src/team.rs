@@ -20,6 +20,10 @@ use parking_lot::Mutex;
 
 /// How long a thread looks out for work: longer than what lies between two steps of a token.
 const PATIENCE: Duration = Duration::from_micros(100);
+/// How long a thread that is to leave its core to somebody else sleeps before it looks again.
+const REST: Duration = Duration::from_millis(10);
+/// Cores that [`on_one_core`] computes on.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 /// Set in [`Shared::inside`] while a step can be joined.
 const OPEN: usize = 1 << (usize::BITS - 1);
 
@@ -74,10 +78,18 @@ impl Shared {
         }
     }
 
-    /// What each thread of the team does.
-    fn serve(&self) {
+    /// What thread `index` of the team does; the caller of a step is thread 0.
+    fn serve(&self, index: usize) {
+        let cores = cores();
+        let leaves = || {
+            let taken = TAKEN.load(Relaxed);
+            taken > 0 && index >= cores.saturating_sub(taken)
+        };
         let mut seen = 0;
         loop {
+            while leaves() && !self.stop.load(Acquire) {
+                thread::park_timeout(REST);
+            }
             let mut patience: Option<Instant> = None;
             loop {
                 let number = self.number.load(Acquire);
@@ -101,7 +113,7 @@ impl Shared {
                     patience = None;
                 }
             }
-            if self.join() {
+            if !leaves() && self.join() {
                 if let Err(fault) = catch_unwind(AssertUnwindSafe(|| self.work())) {
                     self.panic.lock().get_or_insert(fault);
                 }
@@ -132,7 +144,7 @@ impl Drop for Close<'_> {
 }
 
 /// A number of threads, the caller's own among them.
-pub(crate) struct Team {
+pub struct Team {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     /// Held for one step.
@@ -154,8 +166,7 @@ impl Team {
     ///
     /// # Errors
     /// When the system gives no more threads.
-    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
-        let cores = || thread::available_parallelism().map_or(1, usize::from);
+    pub fn new(threads: usize) -> std::io::Result<Self> {
         let others = if threads == 0 { cores() } else { threads } - 1;
         let shared = Arc::new(Shared {
             step: UnsafeCell::new(None),
@@ -172,14 +183,14 @@ impl Team {
             let builder = thread::Builder::new().name(format!("gist-qwen-{}", i + 1));
             team.threads.push(builder.spawn(move || {
                 BUSY.set(true);
-                shared.serve();
+                shared.serve(i + 1);
             })?);
         }
         Ok(team)
     }
 
     /// Runs `f` with this team for all its steps.
-    pub(crate) fn install<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub fn install<R>(&self, f: impl FnOnce() -> R) -> R {
         struct Reset(Option<*const Team>);
         impl Drop for Reset {
             fn drop(&mut self) {
@@ -236,6 +247,25 @@ impl Drop for Team {
     }
 }
 
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs `f` with all its steps on this thread alone. Every team leaves it a core meanwhile: a thread that loses its core
+/// in the middle of a step holds up its whole team.
+pub fn on_one_core<R>(f: impl FnOnce() -> R) -> R {
+    struct Release(bool);
+    impl Drop for Release {
+        fn drop(&mut self) {
+            BUSY.set(self.0);
+            TAKEN.fetch_sub(1, Relaxed);
+        }
+    }
+    TAKEN.fetch_add(1, Relaxed);
+    let _release = Release(BUSY.replace(true));
+    f()
+}
+
 /// The team of this thread.
 fn with_team<R>(f: impl FnOnce(Option<&Team>) -> R) -> R {
     if BUSY.get() {
@@ -249,7 +279,7 @@ fn with_team<R>(f: impl FnOnce(Option<&Team>) -> R) -> R {
 }
 
 /// How many threads a step of this thread runs on.
-pub(crate) fn threads() -> usize {
+pub fn threads() -> usize {
     with_team(|team| team.map_or(1, |team| team.threads.len() + 1))
 }
 
@@ -257,7 +287,7 @@ pub(crate) fn threads() -> usize {
 ///
 /// # Panics
 /// When `run` does.
-pub(crate) fn each(count: usize, run: impl Fn(usize) + Sync) {
+pub fn each(count: usize, run: impl Fn(usize) + Sync) {
     with_team(|team| match team {
         Some(team) if count > 1 && !team.threads.is_empty() => team.each(count, &run),
         _ => (0..count).for_each(run),
@@ -268,7 +298,7 @@ pub(crate) fn each(count: usize, run: impl Fn(usize) + Sync) {
 ///
 /// # Panics
 /// When `run` does, or `size` is 0.
-pub(crate) fn pieces<T: Send>(x: &mut [T], size: usize, run: impl Fn(usize, &mut [T]) + Sync) {
+pub fn pieces<T: Send>(x: &mut [T], size: usize, run: impl Fn(usize, &mut [T]) + Sync) {
     pieces_of_rows(x, x.len().max(1), size, run);
 }
 
@@ -276,12 +306,7 @@ pub(crate) fn pieces<T: Send>(x: &mut [T], size: usize, run: impl Fn(usize, &mut
 ///
 /// # Panics
 /// When `run` does, or a size is 0.
-pub(crate) fn pieces_of_rows<T: Send>(
-    x: &mut [T],
-    width: usize,
-    size: usize,
-    run: impl Fn(usize, &mut [T]) + Sync,
-) {
+pub fn pieces_of_rows<T: Send>(x: &mut [T], width: usize, size: usize, run: impl Fn(usize, &mut [T]) + Sync) {
     struct Start<T>(*mut T);
     // SAFETY: each piece is used by one thread, and `T` may be sent to it.
     unsafe impl<T: Send> Sync for Start<T> {}
@@ -302,7 +327,7 @@ pub(crate) fn pieces_of_rows<T: Send>(
 ///
 /// # Panics
 /// When `run` does.
-pub(crate) fn map<T: Send>(count: usize, run: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub fn map<T: Send>(count: usize, run: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let mut all: Vec<Option<T>> = (0..count).map(|_| None).collect();
     pieces(&mut all, 1, |i, piece| piece[0] = Some(run(i)));
     all.into_iter().flatten().collect()
@@ -349,6 +374,37 @@ mod tests {
                     });
                 });
             }
+        });
+    }
+
+    #[test]
+    fn cores_that_are_taken_are_left_alone_and_used_again() {
+        let team = Team::new(cores().max(2)).unwrap();
+        let helpers = || {
+            let seen = Mutex::new(std::collections::HashSet::new());
+            each(64, |_| {
+                seen.lock().insert(thread::current().id());
+                thread::sleep(Duration::from_micros(100));
+            });
+            seen.into_inner().len() - 1
+        };
+        team.install(|| {
+            assert_eq!(on_one_core(helpers), 0, "who computes on one core does so alone");
+            let (taken, done) = (std::sync::Barrier::new(cores() + 1), std::sync::Barrier::new(cores() + 1));
+            thread::scope(|scope| {
+                for _ in 0..cores() {
+                    scope.spawn(|| {
+                        on_one_core(|| {
+                            taken.wait();
+                            done.wait();
+                        });
+                    });
+                }
+                taken.wait();
+                assert_eq!((0..20).map(|_| helpers()).max(), Some(0), "every core is somebody else's");
+                done.wait();
+            });
+            while helpers() == 0 {}
         });
     }
 

@@ -4,25 +4,28 @@ use gemm::{Parallelism, gemm};
 
 /// A matrix in a slice: element `[r, c]` is at `r * row + c * column`.
 #[derive(Clone, Copy)]
-pub(crate) struct Strided<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) row: usize,
-    pub(crate) column: usize,
+pub struct Strided<'a> {
+    /// What it lies in.
+    pub values: &'a [f32],
+    /// From one row to the next.
+    pub row: usize,
+    /// From one column to the next.
+    pub column: usize,
 }
 
 impl<'a> Strided<'a> {
     /// Rows that lie `stride` values apart.
-    pub(crate) fn rows(values: &'a [f32], stride: usize) -> Self {
+    pub fn rows(values: &'a [f32], stride: usize) -> Self {
         Self { values, row: stride, column: 1 }
     }
 
     /// The same without the first `row` rows.
-    pub(crate) fn from(self, row: usize) -> Self {
+    pub fn from(self, row: usize) -> Self {
         Self { values: &self.values[row * self.row..], ..self }
     }
 
     /// The same with rows and columns swapped.
-    pub(crate) fn transposed(self) -> Self {
+    pub fn transposed(self) -> Self {
         Self { row: self.column, column: self.row, ..self }
     }
 
@@ -38,7 +41,7 @@ impl<'a> Strided<'a> {
 ///
 /// # Panics
 /// When an operand is too small, or a size is zero.
-pub(crate) fn product(
+pub fn product(
     (m, n, k): (usize, usize, usize),
     a: Strided<'_>,
     b: Strided<'_>,

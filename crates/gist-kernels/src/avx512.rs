@@ -17,8 +17,8 @@ use std::arch::x86_64::*;
 
 /// Proof that the CPU has what this file enables: exists only when detected.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct Avx512 {
-    pub(in crate::kernels) avx2: Avx2,
+pub(crate) struct Avx512 {
+    pub(crate) avx2: Avx2,
 }
 
 impl Avx512 {

@@ -21,7 +21,7 @@ use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2, FMA and F16C: exists only when detected.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {

@@ -1,19 +1,19 @@
 //! Element-wise loops: on all threads, in a form the compiler turns into vector code for this CPU.
 
-use crate::kernels::{team, vectorized};
+use crate::{team, vectorized};
 
 /// Values that one task of an element-wise loop takes: enough to be worth a task, few enough to stay in the cache.
 const PIECE: usize = 1 << 14;
 
 /// Runs `f` on pieces of whole rows of `x`, `[rows, width]`, in parallel; `f` gets the number of the first row, too.
-pub(crate) fn by_rows(x: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+pub fn by_rows(x: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = PIECE.div_ceil(width);
     team::pieces(x, rows * width, |i, piece| vectorized(|| f(i * rows, piece)));
 }
 
 /// The largest element.
 #[inline(always)]
-pub(crate) fn max(x: &[f32]) -> f32 {
+pub fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let chunks = x.chunks_exact(16);
     let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
@@ -27,7 +27,7 @@ pub(crate) fn max(x: &[f32]) -> f32 {
 
 /// `x = exp(x - top)` in place; returns the sum.
 #[inline(always)]
-pub(crate) fn exp_sum(x: &mut [f32], top: f32) -> f32 {
+pub fn exp_sum(x: &mut [f32], top: f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let mut chunks = x.chunks_exact_mut(16);
     for chunk in &mut chunks {
@@ -45,7 +45,7 @@ pub(crate) fn exp_sum(x: &mut [f32], top: f32) -> f32 {
 }
 
 /// `gate = silu(gate) * up`.
-pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
+pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
     by_rows(gate, 1, |first, gate| {
         for (g, u) in gate.iter_mut().zip(&up[first..]) {
             *g = *g / (1.0 + exp(-*g)) * u;
@@ -54,7 +54,7 @@ pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
 }
 
 /// `out = x / rms(x) * weight`, row by row.
-pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let n = weight.len();
     by_rows(out, n, |first, out| {
         for (x, out) in x[first * n..].chunks_exact(n).zip(out.chunks_exact_mut(n)) {
@@ -67,7 +67,7 @@ pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
 }
 
 /// [`rms_norm`] in place.
-pub(crate) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
+pub fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
     let n = weight.len();
     by_rows(x, n, |_, x| {
         for x in x.chunks_exact_mut(n) {
@@ -92,7 +92,7 @@ fn squares(x: &[f32]) -> f32 {
 }
 
 /// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`, row by row.
-pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
     let n = weight.len();
     by_rows(out, n, |first, out| {
         for (x, out) in x[first * n..].chunks_exact(n).zip(out.chunks_exact_mut(n)) {
@@ -129,19 +129,19 @@ fn moments(x: &[f32], middle: f32) -> (f32, f32) {
 }
 
 /// `x = gelu(x + bias)`, row by row, in the tanh form: `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
-pub(crate) fn gelu_tanh(x: &mut [f32], bias: &[f32]) {
+pub fn gelu_tanh(x: &mut [f32], bias: &[f32]) {
     // x/2 · (1 + tanh u) = x / (1 + e^(-2u))
     const FACTOR: f32 = -2.0 * 0.797_884_6;
     with_bias(x, bias, |v| v / (1.0 + exp(FACTOR * (v + 0.044_715 * v * v * v))));
 }
 
 /// `x = gelu(x + bias)`, row by row, in the exact form: `x/2 · (1 + erf(x / √2))`.
-pub(crate) fn gelu_erf(x: &mut [f32], bias: &[f32]) {
+pub fn gelu_erf(x: &mut [f32], bias: &[f32]) {
     with_bias(x, bias, |v| 0.5 * v * (1.0 + erf(v * std::f32::consts::FRAC_1_SQRT_2)));
 }
 
 /// `x += bias`, row by row.
-pub(crate) fn add_bias(x: &mut [f32], bias: &[f32]) {
+pub fn add_bias(x: &mut [f32], bias: &[f32]) {
     with_bias(x, bias, |v| v);
 }
 
@@ -178,7 +178,7 @@ fn erf(x: f32) -> f32 {
 }
 
 /// `x += y`
-pub(crate) fn add(x: &mut [f32], y: &[f32]) {
+pub fn add(x: &mut [f32], y: &[f32]) {
     by_rows(x, 1, |first, x| x.iter_mut().zip(&y[first..]).for_each(|(x, y)| *x += y));
 }
 

@@ -97,7 +97,7 @@ pub(super) fn multiply<U: Unit, const T: usize>(
     let blocks = units.len() * U::BLOCKS;
     assert_eq!(x.len(), sums.len() * blocks);
     sums.fill([[0.0; LANES]; T]);
-    if let (1, [sums]) = (T, &mut *sums) {
+    if let [sums] = &mut *sums {
         for (unit, x) in units.iter().zip(x.chunks_exact(U::BLOCKS)) {
             kernel.tile::<U, T>(&Once(unit), x, sums);
         }

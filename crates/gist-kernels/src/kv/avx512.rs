@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::{Arch, Codes, Floats, LANES, Step, Task, UNIT};
-use crate::kernels::avx512::Avx512;
+use crate::avx512::Avx512;
 
 impl Avx512 {
     pub(super) fn run(self, task: impl Task) {

@@ -14,7 +14,7 @@ use std::arch::x86_64::*;
 use vectors::{exp_sum, fold, quantize, store, widen_halves};
 
 use super::{Arch, Codes, Floats, LANES, Step, Task, UNIT};
-use crate::kernels::avx2::Avx2;
+use crate::avx2::Avx2;
 
 impl Avx2 {
     pub(super) fn run(self, task: impl Task) {

@@ -1,4 +1,4 @@
-//! Attention's inner loops over pages of keys and values, see [`crate::kv`] for how these lie in memory.
+//! Attention's inner loops over pages of keys and values, see `gist_qwen::kv` for how these lie in memory.
 //!
 //! Keys and values have one product in common, a few vectors times a matrix that lies in groups of 16 lanes:
 //! `out[g][lane] = Σ_inner x[inner][g] * matrix[inner][lane]`. With codes the other factor is quantised to 16 bits,
@@ -20,48 +20,51 @@ use super::Cpu;
 use portable::Portable;
 
 /// Numbers side by side in memory.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 /// Codes along the inner axis that lie together.
-pub(crate) const UNIT: usize = 4;
+pub const UNIT: usize = 4;
 /// What the inner axis of codes is a multiple of: two units, as many as are quantised at once.
-pub(crate) const INNER: usize = 8;
+pub const INNER: usize = 8;
 /// The most vectors that are multiplied with a matrix while it is in registers.
-pub(crate) const GROUP: usize = 6;
+pub const GROUP: usize = 6;
 
 /// Floats as they are stored.
-pub(crate) trait Floats: Copy {
+pub trait Floats: Copy {
     /// 16 of them.
     type Line: Copy;
+    /// What lies in these bytes; what is left at their end is left out.
     fn lines(bytes: &[u8]) -> &[Self::Line];
+    /// As f32.
     fn unpack(line: &Self::Line) -> [f32; LANES];
 }
 
 /// Codes as they are stored.
-pub(crate) trait Codes: Copy {
+pub trait Codes: Copy {
     /// 4 × 16 of them.
     type Unit: Copy;
     /// What is stored is the code plus this.
     const BIAS: i32;
+    /// What lies in these bytes; what is left at their end is left out.
     fn units(bytes: &[u8]) -> &[Self::Unit];
     /// `[inner][lane]`, with the bias.
     fn unpack(unit: &Self::Unit) -> [[i16; LANES]; UNIT];
 }
 
-/// [`KvType::F32`](crate::KvType::F32).
+/// f32.
 #[derive(Clone, Copy)]
-pub(crate) struct F32;
-/// [`KvType::F16`](crate::KvType::F16).
+pub struct F32;
+/// f16.
 #[derive(Clone, Copy)]
-pub(crate) struct F16;
-/// [`KvType::Q8`](crate::KvType::Q8).
+pub struct F16;
+/// Codes of 8 bits.
 #[derive(Clone, Copy)]
-pub(crate) struct Q8;
-/// [`KvType::Q4`](crate::KvType::Q4).
+pub struct Q8;
+/// Codes of 4 bits.
 #[derive(Clone, Copy)]
-pub(crate) struct Q4;
+pub struct Q4;
 
 /// Instructions to compute with.
-pub(crate) trait Arch: Copy + Send + Sync {
+pub trait Arch: Copy + Send + Sync {
     /// `[g][lane]` of one group of lanes; `x` is `[inner][G]`. What lies `ahead` bytes behind each line is brought
     /// nearer: pages lie anywhere, and hardware that fetches ahead by itself does not know where the next one is.
     fn floats<F: Floats, const G: usize>(
@@ -104,12 +107,13 @@ pub(crate) trait Arch: Copy + Send + Sync {
 }
 
 /// Something to run with the best instructions there are.
-pub(crate) trait Task {
+pub trait Task {
+    /// Does it.
     fn run<A: Arch>(self, arch: A);
 }
 
 /// Runs `task`; all that it inlines is compiled for these instructions.
-pub(crate) fn run(task: impl Task) {
+pub fn run(task: impl Task) {
     run_on(Cpu::detect(), task);
 }
 
@@ -128,11 +132,13 @@ const fn most(inner: usize) -> f32 {
     if inner <= 512 { 32_767.0 } else { 16_383.0 }
 }
 
-/// What 1 of a quantised vector stands for, and the sum of its integers.
+/// What goes with a quantised vector.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Step {
-    pub(crate) size: f32,
-    pub(crate) sum: i32,
+pub struct Step {
+    /// What 1 of it stands for.
+    pub size: f32,
+    /// The sum of its integers.
+    pub sum: i32,
 }
 
 impl Step {
