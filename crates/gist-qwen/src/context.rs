@@ -11,6 +11,7 @@ use gist_core::token_log::Logged;
 use crate::chat::Chat;
 use crate::decoder::{CHUNK, Want};
 use crate::generation::Answer;
+use crate::guess::Guesser;
 use crate::kv::{Cache, Layout, SinkPositions, Target};
 use crate::model::{Engine, QwenModel};
 use crate::rolling::{RollingContext, SCRATCH_TOKENS};
@@ -140,9 +141,14 @@ impl QwenContext {
 
     /// Starts an answer, with its type kept.
     pub(crate) fn answer(&self, request: &Request) -> Result<Answer, ModelError> {
+        self.guess(request, Guesser::new(self.rolling.said(&request.view)))
+    }
+
+    /// As [`Self::answer`], guessing from what `guesser` knows and the question.
+    pub(crate) fn guess(&self, request: &Request, mut guesser: Guesser) -> Result<Answer, ModelError> {
         let (fork, tokens) = self.ask(&request.view, &request.prompt, request.max_tokens)?;
-        let said = self.rolling.said(&request.view);
-        Answer::new(self.engine.clone(), fork, tokens.ids().to_vec(), said, request)
+        tokens.ids().iter().for_each(|token| guesser.push(*token));
+        Answer::new(self.engine.clone(), fork, tokens.ids().to_vec(), guesser, request)
     }
 
     /// A fork of what is in view and the tokens of the question, with room for `answer` tokens more.

@@ -53,7 +53,7 @@ impl Answer {
         engine: Arc<Engine>,
         fork: Cache,
         question: Vec<u32>,
-        said: Vec<u32>,
+        guesser: Guesser,
         request: &Request,
     ) -> Result<Self, ModelError> {
         let rules = match &request.schema {
@@ -65,7 +65,7 @@ impl Answer {
             thought,
             engine,
             fork,
-            guesser: Guesser::new([said, question.clone()].concat()),
+            guesser,
             pending: question.into(),
             logits: Vec::new(),
             guessed: VecDeque::new(),
@@ -101,6 +101,11 @@ impl Answer {
     /// The text so far.
     pub(crate) fn text(&self) -> String {
         self.engine.tokenizer.decode(&self.answer)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tokens(&self) -> (&[u32], &Guesser) {
+        (&self.answer, &self.guesser)
     }
 
     /// Adds the tokens the grammar leaves no choice about; they are encoded in one go with what is pending.

@@ -1,7 +1,8 @@
 //! What an answer says next, guessed: texts about a talk repeat its words. Tokens that are guessed are encoded together
 //! with the one that is known, which takes hardly longer than that one alone, as weights are read once for all of them
-//! ([`gist_kernels::DRAFT`]). Those that turn out right are steps saved; those that do not are cut off again, so an
-//! answer is the same with guesses and without (prompt lookup: <https://github.com/apoorvumang/prompt-lookup-decoding>).
+//! ([`gist_kernels::DRAFT`]). Those that turn out right are steps saved; those that do not are cut off again, so but for
+//! the rounding of sums an answer is the same with guesses and without. The idea is known as prompt lookup decoding
+//! (Saxena 2023).
 
 /// Tokens in a row that have to have been said before in the same order.
 const LEAST: usize = 2;
@@ -9,9 +10,12 @@ const LEAST: usize = 2;
 const ENOUGH: usize = 8;
 
 /// All that was said so far: what is in view, the question, the answer up to now.
+#[derive(Debug)]
 pub(crate) struct Guesser {
     said: Vec<u32>,
+    /// How many tokens were guessed.
     pub(crate) guessed: usize,
+    /// How many of them the answer went on with.
     pub(crate) right: usize,
 }
 

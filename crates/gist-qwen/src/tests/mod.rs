@@ -1,5 +1,6 @@
 //! Tests on a tiny random model, written as a GGUF file on the spot.
 
+mod guesses;
 mod hostile;
 mod oracle;
 mod pairs;
