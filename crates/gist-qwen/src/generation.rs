@@ -104,8 +104,8 @@ impl Answer {
     }
 
     #[cfg(test)]
-    pub(crate) fn tokens(&self) -> (&[u32], &Guesser) {
-        (&self.answer, &self.guesser)
+    pub(crate) fn state(&self) -> (&[u32], &Guesser, &Cache) {
+        (&self.answer, &self.guesser, &self.fork)
     }
 
     /// Adds the tokens the grammar leaves no choice about; they are encoded in one go with what is pending.

@@ -1,12 +1,13 @@
 //! Answers that guess ahead.
 
 use gist_core::model::{Context, ContextConfig, Generation, ModelError, Request, View};
+use gist_kernels::DRAFT;
 use serde_json::json;
 
 use super::tiny;
 use crate::generation::Answer;
 use crate::guess::Guesser;
-use crate::kv::KvType;
+use crate::kv::{KvType, Part, Target};
 
 /// Steps to the end; how many that took.
 fn finish(answer: &mut Answer) -> usize {
@@ -42,19 +43,31 @@ fn guesses_change_nothing_whether_right_or_wrong() {
                 temperature: 0.0,
                 seed: 1,
             };
-            // Nothing known, so nothing but its own words to guess from.
+            // Nothing is known, so there are only its own words to guess from.
             let mut plain = context.guess(&request, Guesser::new(Vec::new())).unwrap();
             finish(&mut plain);
-            let said = plain.tokens().0.to_vec();
+            let said = plain.state().0.to_vec();
             assert!(said.len() > 40, "{}", plain.text());
             // All of the answer is known before, but for one token in nine.
-            let known: Vec<u32> =
-                said.iter().enumerate().map(|(i, t)| if i % 9 == 8 { t ^ 1 } else { *t }).collect();
-            let mut guessing = context.guess(&request, Guesser::new(known)).unwrap();
+            let known = said.iter().enumerate().map(|(i, token)| if i % 9 == 8 { token ^ 1 } else { *token });
+            let mut guessing = context.guess(&request, Guesser::new(known.collect())).unwrap();
             finish(&mut guessing);
-            let (answer, guesser) = guessing.tokens();
+            let (answer, guesser, fork) = guessing.state();
             assert_eq!(answer, said, "{kv_type:?}: {} and {}", guessing.text(), plain.text());
             assert!(guesser.right > said.len() / 4 && guesser.right < guesser.guessed, "{guesser:?}");
+            // What is encoded is the same, too, but for what was guessed last.
+            let forks = [fork, plain.state().2].map(|fork| fork.region(Target::Window));
+            let rows = forks[0].len().min(forks[1].len());
+            assert!(forks[0].len().abs_diff(forks[1].len()) <= DRAFT);
+            let [mut a, mut b] = [vec![0.0; tiny::HEAD_DIM], vec![0.0; tiny::HEAD_DIM]];
+            for row in 0..rows {
+                for (layer, part) in [(0, Part::Key), (1, Part::Key), (1, Part::Value)] {
+                    forks[0].read(layer, part, 1, row, &mut a);
+                    forks[1].read(layer, part, 1, row, &mut b);
+                    let same = a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3);
+                    assert!(same, "{kv_type:?} {part:?} of row {row} in layer {layer}: {a:?}, not {b:?}");
+                }
+            }
         }
         assert_eq!(context.digest(), before, "the context itself is as it was");
     }
