@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long quality-features lint deny fmt doc eval bench-peers
+.PHONY: help deps deps-test deps-demo models build demo demo-rtsp demo-delay demo-vl test test-long quality-features lint deny fmt doc eval bench-peers asan
 
 PACKAGES := build-essential pkg-config clang libclang-dev python3 python3-pip ca-certificates \
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev \
@@ -73,6 +73,10 @@ test: deps-test ## Runs the tests, after fetching the three small models they ne
 
 test-long: deps-test build models ## Tests that take minutes and need the default models
 	cargo nextest run --workspace --cargo-profile release --profile long
+
+asan: deps ## Runs the tests of the kernels under AddressSanitizer (needs a nightly toolchain)
+	RUSTFLAGS=-Zsanitizer=address cargo +nightly test --lib -p gist-kernels --target-dir target/asan \
+	  --target $$(rustc -vV | sed -n 's/^host: //p')
 
 lint: deps ## Format, clippy, and cargo-deny if it is installed (`make deny` installs it)
 	cargo fmt --all --check

@@ -86,6 +86,7 @@ fn seen(x: &QuantizedRows) -> Vec<f32> {
     }
     match &x.tiles {
         Tiles::One(tiles) => values(tiles, x.rows(), x.features()),
+        Tiles::Draft(tiles) => values(tiles, x.rows(), x.features()),
         Tiles::Few(tiles) => values(tiles, x.rows(), x.features()),
         Tiles::Many(tiles) => values(tiles, x.rows(), x.features()),
     }
@@ -191,7 +192,7 @@ proptest! {
         dtype in proptest::sample::select(&TYPES[..]),
         out in 1usize..=70,
         units in 1usize..=11,
-        rows in 1usize..=70,
+        rows in prop_oneof![1usize..=6, 7usize..=70],
         seed: u64,
     ) {
         let depth = (units * 32).next_multiple_of(dtype.block_size());
@@ -231,7 +232,7 @@ fn extremes_do_not_overflow() {
     for dtype in TYPES {
         for fill in [Fill::AllOnes, Fill::AllZeros, Fill::SignBits] {
             for magnitude in [1.0, 1e30, 1e-30, 1e-38, 1e-44, 0.0] {
-                for rows in [1, 5] {
+                for rows in [1, 3, 5] {
                     for signs in [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]] {
                         let x: Vec<f32> = (0..rows * 512).map(|i| magnitude * signs[i % 2]).collect();
                         check(dtype, 17, 512, &x, fill, 3);
@@ -245,7 +246,7 @@ fn extremes_do_not_overflow() {
 /// Enough work for the pool, and more rows than one batch of tiles.
 #[test]
 fn threads_and_batches_cover_everything() {
-    for rows in [1, 70] {
+    for rows in [1, DRAFT, 70] {
         check(GgmlDType::Q4K, 1000, 512, &activations(rows, 512, 11), Fill::Random, 5);
         check(GgmlDType::Q8_0, 333, 1056, &activations(rows, 1056, 12), Fill::Random, 6);
     }

@@ -1,4 +1,4 @@
-//! Matrix products with packed weights: bytes of weights a second for one row, operations a second for 64, each with the
+//! Matrix products with packed weights: bytes of weights a second for one row and four, operations a second for 64, each with the
 //! share of what the machine could do, measured between them in the same run: a plain sum of memory, a large f32 product.
 //!
 //!     cargo bench -p gist-qwen --bench kernels
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::quantized::GgmlDType;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use gist_kernels::{PackedMatrix, QuantizedRows};
+use gist_kernels::{DRAFT, PackedMatrix, QuantizedRows};
 use gist_qwen::bench::limits::Limits;
 
 /// The largest matrix of Qwen2.5-1.5B.
@@ -43,14 +43,14 @@ fn kernels(criterion: &mut Criterion) {
         let weights = one.bytes();
         let mut matrices = vec![one];
         matrices.resize_with(BYTES.div_ceil(weights), || matrix(dtype));
-        for rows in [1, 64] {
+        for rows in [1, DRAFT, 64] {
             let flops = 2 * OUTPUTS * INPUTS * rows;
             let mut group = criterion.benchmark_group(name);
             group
                 .sample_size(20)
                 .warm_up_time(Duration::from_millis(500))
                 .measurement_time(Duration::from_secs(2));
-            group.throughput(if rows == 1 {
+            group.throughput(if rows <= DRAFT {
                 Throughput::Bytes(weights as u64)
             } else {
                 Throughput::Elements(flops as u64)
@@ -76,9 +76,13 @@ fn kernels(criterion: &mut Criterion) {
             if best.is_infinite() {
                 continue; // Filtered out.
             }
-            shares.push(if rows == 1 {
+            shares.push(if rows <= DRAFT {
                 let (ours, limit) = (weights as f64 / best, limits.read());
-                format!("{name}, 1 row: {:.1} GB/s, {:.0} % of reading", ours / 1e9, 100.0 * ours / limit)
+                format!(
+                    "{name}, {rows} rows: {:.1} GB/s, {:.0} % of reading",
+                    ours / 1e9,
+                    100.0 * ours / limit
+                )
             } else {
                 let (ours, limit) = (flops as f64 / best, limits.product());
                 format!(

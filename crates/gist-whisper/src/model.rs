@@ -24,7 +24,7 @@ impl WhisperModel {
     /// Loads the model in the folder `path` (or in the folder of the model file `path`): `tokenizer.json`,
     /// `config.json` and `model.bin` (CTranslate2, float16 or float32) or `model.safetensors`.
     ///
-    /// Memory: the decoder has 8 bits a weight, the encoder is f32: about MEMB MB for base, MEMT MB for tiny.
+    /// Memory: the decoder has 8 bits a weight, the encoder is f32: about 150 MB for base, 70 MB for tiny.
     ///
     /// # Errors
     /// When a file is missing, damaged, or not of a Whisper model.

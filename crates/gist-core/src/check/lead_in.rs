@@ -355,7 +355,7 @@ pub(crate) fn bare_title(title: &str) -> &str {
     ];
     const HAN_BEFORE: &[&str] = &["介绍", "关于", "探讨", "讨论", "浅谈", "理解", "概述"];
     const HAN_BEHIND: &[&str] = &["的介绍", "的讨论", "的探讨", "的概述", "介绍", "概述", "简介"];
-    let title = title.trim().trim_end_matches(['.', '。', ':', '：']);
+    let title = without_label(title.trim().trim_end_matches(['.', '。', ':', '：']));
     if let Some(rest) = BEFORE.iter().find_map(|before| word(title, before))
         && rest.split_whitespace().count() > 1
     {
@@ -365,6 +365,19 @@ pub(crate) fn bare_title(title: &str) -> &str {
     let title =
         HAN_BEFORE.iter().find_map(|before| title.strip_prefix(before)).filter(enough).unwrap_or(title);
     HAN_BEHIND.iter().find_map(|behind| title.strip_suffix(behind)).filter(enough).unwrap_or(title)
+}
+
+/// The title without what only says that it is one (`Chapter Title: …`).
+fn without_label(title: &str) -> &str {
+    const LABELS: [&str; 8] =
+        ["chapter", "title", "summary", "section", "stream", "recap", "标题", "章节标题"];
+    let is_label = |word: &str| LABELS.iter().any(|label| label.eq_ignore_ascii_case(word));
+    match title.split_once([':', '：']) {
+        Some((label, rest)) if label.split_whitespace().all(is_label) && !rest.trim().is_empty() => {
+            rest.trim()
+        }
+        _ => title,
+    }
 }
 
 #[cfg(test)]
@@ -424,6 +437,9 @@ mod tests {
             ("共识算法的介绍", "共识算法"),
             ("介绍共识算法", "共识算法"),
             ("How nodes find peers.", "How nodes find peers"),
+            ("Chapter Title: E-Cash and FediMints", "E-Cash and FediMints"),
+            ("章节标题：共识算法", "共识算法"),
+            ("Chapter Lightning: A Recap", "Chapter Lightning: A Recap"),
         ] {
             assert_eq!(bare_title(title), expected);
         }

@@ -4,10 +4,12 @@
 //! * here: what was written before, and what goes round in circles
 //! * `source`: what was said, to hold a text against
 //! * `lead_in`: "This chapter discusses …"
+//! * `salient`: a chapter in its own sentences
 //! * `script`: the language, as far as its script tells
 //! * `terms`: words, names and numbers of a text
 
 pub(crate) mod lead_in;
+pub(crate) mod salient;
 pub(crate) mod script;
 pub(crate) mod source;
 mod terms;

@@ -83,6 +83,11 @@ impl Source {
         !self.lines.is_empty() && self.lines.iter().all(|line| !line.picture)
     }
 
+    /// Whether the text is in the language of the lines.
+    pub(crate) fn is_in_its_language(&self) -> bool {
+        self.lookup == Lookup::Words
+    }
+
     /// The lines that bear a text out: those named, or those where its words stand; `None` when no lines do.
     pub(crate) fn anchor(&self, text: &str, named: &[SegmentId]) -> Option<Vec<SegmentId>> {
         let at = |line: &Line| named.contains(&line.segment);

@@ -3,6 +3,7 @@
 
 use super::chapter::{Text, TextPoint};
 use crate::check::lead_in::{bare_title, sentences, without_lead_ins};
+use crate::check::salient::{key_terms, salient};
 use crate::check::script::is_in_script_of;
 use crate::check::source::{Lookup, Source};
 use crate::check::{Fault, normal, same_words};
@@ -12,6 +13,8 @@ use crate::session::chapter::Chapter;
 
 /// The most words in a row that may be copied.
 const MOST_COPIED: usize = 12;
+/// Points a chapter has when its own sentences make them.
+const LEAST_POINTS: usize = 3;
 /// The most sentences of a summary.
 const MOST_SENTENCES: usize = 3;
 
@@ -125,6 +128,34 @@ fn leave_out_what_is_told_twice(text: &mut Text) {
         if text.points.len() > 3 {
             text.points.remove(i);
         }
+    }
+}
+
+/// Has a chapter tell of itself, in its own sentences, where its text came to nothing. Not in another language than that
+/// of its lines, and not of pictures.
+pub(super) fn extract(text: &mut Text, chapter: &Chapter, language: &str) {
+    let source = source(chapter, language);
+    if !source.can_tell() || !source.is_in_its_language() {
+        return;
+    }
+    let lines: Vec<&str> = chapter.lines.iter().map(|line| line.text.as_str()).collect();
+    let most = if text.points.is_empty() { LEAST_POINTS } else { 0 };
+    for (at, sentence) in salient(&lines, most) {
+        let said = capital(without_opener(&flat(sentence)));
+        let short = source.shorten(&said, MOST_COPIED).map(|short| ended(&short));
+        text.points.extend(
+            short
+                .filter(|short| is_statement(short))
+                .map(|text| TextPoint { lines: vec![chapter.lines[at].segment], text }),
+        );
+    }
+    if text.keywords.len() < LEAST_POINTS {
+        text.keywords = key_terms(&lines, LEAST_POINTS);
+    }
+    if text.summary.is_empty()
+        && let Some(first) = text.points.first()
+    {
+        text.summary.clone_from(&first.text);
     }
 }
 

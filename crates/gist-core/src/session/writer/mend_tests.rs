@@ -169,3 +169,21 @@ fn parts_have_titles_that_their_lines_bear_out_and_times_of_lines() {
     );
     assert_eq!(parted(&["Saving to disk"]), [], "one part is no parts");
 }
+
+#[test]
+fn a_chapter_about_which_nothing_was_written_tells_of_itself() {
+    let mut empty = Text::default();
+    extract(&mut empty, &chapter(), "English");
+    assert_eq!(empty.points.len(), 3);
+    for point in &empty.points {
+        let line = LINES[point.lines[0] as usize].to_lowercase();
+        let said = point.text.trim_end_matches(['.', '…']).to_lowercase();
+        assert!(line.contains(&said), "{said} is of {line}");
+        assert!(said.split_whitespace().count() <= MOST_COPIED, "{said}");
+    }
+    assert_eq!(empty.summary, empty.points[0].text);
+    assert!(empty.keywords.contains(&"database".to_owned()), "{:?}", empty.keywords);
+    let mut chinese = Text::default();
+    extract(&mut chinese, &chapter(), "Chinese");
+    assert!(chinese.points.is_empty(), "what was said is in another language");
+}

@@ -349,6 +349,7 @@ impl Writer {
         let fault = checked.and(mended).err();
         let (user_s, few) = (chapter.title.is_some(), matches!(fault, Some(Fault::PointsDropped(_))));
         let tokens = tokens + current.first.as_ref().map_or(0, |first| first.tokens);
+        let mut error = None;
         match fault {
             None => {}
             Some(fault) if (few || !user_s) && !current.retried => {
@@ -361,12 +362,14 @@ impl Writer {
             Some(fault)
                 if fault.is_of_the_title()
                     && self.name_by_keywords(&mut text, chapter, &current.language) => {}
-            Some(fault) => return self.written(current, text, tokens, Some(fault.to_string()), context),
+            Some(fault) => error = Some(fault.to_string()),
         }
         if let Some(first) = current.first.take() {
             mend::take_points(&mut text, first.text);
         }
-        let error = text.points.is_empty().then(|| "the lines bear out none of its points".to_owned());
+        if error.is_none() && text.points.is_empty() {
+            error = Some("the lines bear out none of its points".to_owned());
+        }
         self.written(current, text, tokens, error, context)
     }
 
@@ -384,12 +387,18 @@ impl Writer {
     fn written(
         &mut self,
         current: Current,
-        text: Text,
+        mut text: Text,
         tokens: usize,
         error: Option<String>,
         context: &mut dyn Context,
     ) -> Progress {
         let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
+        if error.is_some() && chapter.dialect == Dialect::Instruct {
+            mend::extract(&mut text, &chapter, &language);
+            if self.checker.check(&text.title, &text.summary, chapter.headings()).is_err() {
+                self.name_by_keywords(&mut text, &chapter, &language);
+            }
+        }
         self.checker.remember(&text.title, &text.summary);
         self.language = Some(language.clone());
         let span = chapter.open.timeline.span(chapter.span);
