@@ -47,7 +47,7 @@ pub(super) fn run(args: &KvErrorArgs) -> anyhow::Result<()> {
     });
     anyhow::ensure!(read > 0, "no session has {window} tokens: try a smaller --window");
     if !args.json {
-        println!("| {model}, {window} tokens of {} sessions | bits | perplexity | change |", read);
+        println!("| {model}, {window} tokens of {read} sessions | bits | perplexity | change |");
         println!("|---|---|---|---|");
     }
     for (kv_type, error) in args.kv_type.iter().zip(errors) {
