@@ -1,7 +1,7 @@
 //! Threads that compute together: for each token some hundred steps of a few microseconds each, so that nobody may sleep
 //! between two of them and waking costs more than many a step.
 //!
-//! The caller works too. A thread without work looks out for some for [`PATIENCE`], then sleeps. Who calls does not wait
+//! The caller works too. A thread without work looks out for some for `PATIENCE`, then sleeps. Who calls does not wait
 //! for those that sleep: it does what is left itself, and whoever wakes too late finds the step closed.
 
 // A step borrows from its caller's stack, and pieces of a slice go to several threads.

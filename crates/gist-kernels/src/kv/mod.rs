@@ -4,7 +4,7 @@
 //! `out[g][lane] = Σ_inner x[inner][g] * matrix[inner][lane]`. With codes the other factor is quantised to 16 bits,
 //! [`Arch::quantize`], after the scales that lie along the inner axis were multiplied into it; an error of 1 in 65,534 of its
 //! largest element, far below that of the codes. Codes are of at most 8 bits and the inner axis of at most 1,024, so
-//! that sums fit 32 bits up to an inner length of 512, beyond which magnitudes are halved, see [`most`].
+//! that sums fit 32 bits up to an inner length of 512, beyond which magnitudes are halved, see `most`.
 //!
 //! What runs over pages is written once, for any [`Arch`], as a [`Task`].
 
