@@ -20,8 +20,8 @@ pub fn scratch_bytes(positions: usize, heads: usize) -> u64 {
     4 * (team::threads() * step(positions, heads) * positions) as u64
 }
 
-/// `softmax(q · kᵀ) · v`. `qkv` is `[positions, 3, heads, head_dim]`, its queries and keys are rotated and the queries
-/// scaled; `by_head`, `[heads, positions, head_dim]`, is overwritten; `out` is `[positions, heads, head_dim]`.
+/// `softmax(q · kᵀ) · v`. `qkv` is `[positions, 3, heads, head_dim]`, its queries scaled and, where
+/// they have positions, they and the keys rotated; `by_head`, `[heads, positions, head_dim]`, is overwritten; `out` is `[positions, heads, head_dim]`.
 pub fn attend(qkv: &[f32], heads: usize, head_dim: usize, by_head: &mut [f32], out: &mut [f32]) {
     let width = heads * head_dim;
     let positions = out.len() / width;

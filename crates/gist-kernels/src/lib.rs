@@ -9,8 +9,8 @@
 //! * [`math`]: element-wise loops; [`mod@product`]: f32 matrices.
 //! * [`team`]: threads that compute together.
 //!
-//! The result of a packed product differs from the exact product with the dequantised weights only by the quantisation of the
-//! activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
+//! The result of a packed product differs from the exact one with the dequantised weights only by the quantisation of
+//! the activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
 //! `|error| ≤ Σ_blocks (max|x| / 254 + 1.5e-36) * Σ|w|`, plus the rounding of f32 sums.
 
 mod activations;

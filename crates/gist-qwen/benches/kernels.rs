@@ -1,5 +1,6 @@
-//! Matrix products with packed weights: bytes of weights a second for one row and four, operations a second for 64, each with the
-//! share of what the machine could do, measured between them in the same run: a plain sum of memory, a large f32 product.
+//! Matrix products with packed weights: bytes of weights a second for one row and four, operations a second for 64,
+//! each with the share of what the machine could do, measured between them in the same run: a plain sum of memory, a large
+//! f32 product.
 //!
 //!     cargo bench -p gist-qwen --bench kernels
 //!     STREAMGIST_CPU=avx2 cargo bench -p gist-qwen --bench kernels -- q4_k

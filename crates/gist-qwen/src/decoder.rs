@@ -61,10 +61,8 @@ pub(crate) type Tap<'a> = &'a mut (dyn FnMut(&str, &[f32]) + Send);
 pub(crate) enum Want<'a> {
     /// Nothing: the work behind the last layer's keys and values is left out.
     Encoding,
-    /// The logits of the last token.
-    Logits(&'a mut Vec<f32>),
-    /// Those of the last so many tokens.
-    LogitsOf(usize, &'a mut Vec<f32>),
+    /// The logits of the last so many tokens.
+    Logits(usize, &'a mut Vec<f32>),
     /// Every intermediate result, by the names of the parity fixtures, and the logits of all tokens.
     Everything(Tap<'a>),
 }
@@ -281,18 +279,14 @@ impl Decoder {
         let Config { hidden, vocab, rms_eps, .. } = self.config;
         let from = match want {
             Want::Encoding => return,
-            Want::Logits(_) => rows - 1,
-            Want::LogitsOf(last, _) => rows - last,
+            Want::Logits(last, _) => rows - last,
             Want::Everything(_) => 0,
         };
         let normed = resize(&mut scratch.normed, (rows - from) * hidden);
         math::rms_norm(&x[from * hidden..], &self.norm, rms_eps, normed);
         want.tell(|| "text.final_norm".into(), normed);
         let mut all = Vec::new();
-        let logits = match &mut want {
-            Want::Logits(logits) | Want::LogitsOf(_, logits) => &mut **logits,
-            _ => &mut all,
-        };
+        let logits = if let Want::Logits(_, logits) = &mut want { &mut **logits } else { &mut all };
         logits.resize((rows - from) * vocab, 0.0);
         self.head.forward(&Rows::new(normed, rows - from), logits);
         want.tell(|| "text.logits".into(), &all);

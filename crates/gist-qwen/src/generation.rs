@@ -219,7 +219,7 @@ impl Generation for Answer {
         let want = if self.pending.is_empty() {
             self.guess(n);
             chunk.extend(&self.guessed);
-            Want::LogitsOf(1 + self.guessed.len(), &mut self.logits)
+            Want::Logits(1 + self.guessed.len(), &mut self.logits)
         } else {
             Want::Encoding
         };

@@ -192,8 +192,7 @@ impl ReferenceDecoder {
         }
         let rows_wanted = match want {
             Want::Encoding => 0,
-            Want::Logits(_) => 1,
-            Want::LogitsOf(last, _) => last,
+            Want::Logits(last, _) => last,
             Want::Everything(_) => rows,
         };
         if rows_wanted > 0 {
@@ -201,7 +200,7 @@ impl ReferenceDecoder {
             tell(&mut want, || "text.final_norm".into(), &normed)?;
             let logits = linear(&normed, &self.head)?;
             tell(&mut want, || "text.logits".into(), &logits)?;
-            if let Want::Logits(out) | Want::LogitsOf(_, out) = want {
+            if let Want::Logits(_, out) = want {
                 *out = values(&logits)?;
             }
         }

@@ -90,6 +90,11 @@ impl RollingContext {
         [Target::Pinned, Target::Memory, Target::Window].iter().map(|t| self.cache.region(*t).len()).sum()
     }
 
+    /// The oldest segment in the window; the next one's number when it is empty.
+    fn oldest(&self) -> SegmentId {
+        self.next_id - self.window.len() as u64
+    }
+
     /// Tokens a segment may have: what is left when pinned and memory regions are full.
     fn window_length(&self) -> usize {
         self.capacity - self.cache.region(Target::Pinned).len() - self.memory_length
@@ -209,9 +214,8 @@ impl RollingContext {
             let next = cache.region(Target::Memory).positions().end;
             cache.region_mut(Target::Memory).clear(next);
         }
-        let oldest = self.next_id - self.window.len() as u64;
         let (mut before, mut inside) = (0, 0);
-        for (id, length) in (oldest..).zip(&self.window) {
+        for (id, length) in (self.oldest()..).zip(&self.window) {
             if view.segments.contains(&id) {
                 inside += length;
             } else if id < view.segments.start {
@@ -226,8 +230,7 @@ impl RollingContext {
 
     /// The tokens of the segments in view.
     pub(crate) fn said(&self, view: &View) -> Vec<u32> {
-        let oldest = self.next_id - self.window.len() as u64;
-        let segments = (oldest..).zip(&self.said).filter(|(id, _)| view.segments.contains(id));
+        let segments = (self.oldest()..).zip(&self.said).filter(|(id, _)| view.segments.contains(id));
         segments.flat_map(|(_, ids)| ids.iter().copied()).collect()
     }
 
@@ -282,7 +285,7 @@ impl RollingContext {
             capacity: self.capacity,
             appended: self.appended,
             evicted: self.evicted,
-            oldest: self.next_id - self.window.len() as u64,
+            oldest: self.oldest(),
             memory_texts: self.memory.len(),
             memory_tokens: self.memory.iter().sum(),
             memory_capacity: self.memory_length,

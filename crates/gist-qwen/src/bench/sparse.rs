@@ -47,8 +47,9 @@ pub fn sparse(
         let (mut fork, mut logits) = (cache.clone(), Vec::new());
         fork.budget = budget;
         let one = Sequence::text(&[id]);
-        let time =
-            seconds(|| engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(&mut logits)));
+        let time = seconds(|| {
+            engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(1, &mut logits));
+        });
         (1e3 * time, best(&logits))
     };
     let mut found: Vec<(Vec<f64>, usize, Vec<f64>)> = vec![Default::default(); budgets.len()];
@@ -70,7 +71,7 @@ pub fn sparse(
                 &mut fork,
                 Target::Window,
                 &mut scratch,
-                Want::Logits(&mut logits),
+                Want::Logits(1, &mut logits),
             );
             shares.extend(scratch.recall.map(|(_, shares)| shares).unwrap_or_default());
         }
