@@ -24,6 +24,8 @@ pub struct Script {
     pub steps: usize,
     /// Answer every chapter with this title instead of its own.
     pub title: Option<String>,
+    /// Claim this in the points of a chapter, whatever was said; not when only points are asked for.
+    pub claim: Option<String>,
     /// Fail every generation with this message.
     pub fail: Option<String>,
     /// Panic in the n-th append, counted from 1; 0 never does.
@@ -44,11 +46,12 @@ impl Script {
                 "delay-ms" => script.delay = Duration::from_millis(number()?),
                 "steps" => script.steps = number()? as usize,
                 "title" => script.title = Some(value.into()),
+                "claim" => script.claim = Some(value.into()),
                 "fail" => script.fail = Some(value.into()),
                 "panic-at" => script.panic_at = number()?,
                 _ => {
                     return Err(format!(
-                        "mock: unknown key {key:?}; known: delay-ms, steps, title, fail, panic-at"
+                        "mock: unknown key {key:?}; known: delay-ms, steps, title, claim, fail, panic-at"
                     ));
                 }
             }
@@ -198,7 +201,11 @@ impl Context for MockContext {
                         .collect::<Vec<_>>()
                         .join(" ")
                 });
-                fill(schema, &title, visible.first().map_or(0, |(id, _)| *id)).to_string()
+                let mut answer = fill(schema, &title, visible.first().map_or(0, |(id, _)| *id));
+                if let (Some(claim), Some(_)) = (&self.script.claim, answer.get("title")) {
+                    answer["points"][0]["text"] = json!(claim);
+                }
+                answer.to_string()
             }
             None => format!("{} segments, {} memories", visible.len(), self.memory.len()),
         };

@@ -130,6 +130,8 @@ impl Scale {
 pub(super) struct Seen {
     /// How many parts of the look-ahead were known.
     pub(super) part: u64,
+    /// Up to when that is.
+    until: u64,
     drifts: [f32; DRIFTS],
     slide: Option<Slide>,
 }
@@ -164,13 +166,14 @@ pub(super) fn read(history: &History, scale: &mut Scale, index: usize, part: u64
     let apart = |bag: &Bag| rarity.cosine(bag, &next).map(|c| 1.0 - c);
     let meant = Sum::of(after(until));
     let meaning = REACH.map(|length| Sum::of(before(length)).apart(&meant, &history.usual));
-    let pause = lines(history, index).map(|(line, before)| {
+    let pause = lines(history, index, until).map(|(line, before)| {
         let pause = seconds(line.span.start.saturating_sub(before.span.end));
         (1.0 + pause.min(20.0)).ln() as f32
     });
     let raw = [apart(&short), apart(&long), None, pause, meaning[0], meaning[1], meaning[2]];
     Seen {
         part,
+        until,
         drifts: scale.take(part, raw),
         slide: near.map(|slide| Slide {
             segment: slide.segment,
@@ -180,27 +183,27 @@ pub(super) fn read(history: &History, scale: &mut Scale, index: usize, part: u64
     }
 }
 
-/// The sentence that begins at the candidate `index`.
-fn line(history: &History, index: usize) -> Option<&Entry> {
+/// The sentence that begins at the candidate `index`, as far as is known `until` then.
+fn line(history: &History, index: usize, until: u64) -> Option<&Entry> {
     let entry = history.get(index);
     let at = entry.span.start;
     if entry.is_speech() {
         Some(entry)
     } else {
-        history.starting(at, at.saturating_add(NEAR_SLIDE)).find(|e| e.is_speech())
+        history.starting(at, at.saturating_add(NEAR_SLIDE).min(until)).find(|e| e.is_speech())
     }
 }
 
 /// It and the one before the candidate.
-fn lines(history: &History, index: usize) -> Option<(&Entry, &Entry)> {
-    line(history, index).zip(history.before(index).find(|e| e.is_speech()))
+fn lines(history: &History, index: usize, until: u64) -> Option<(&Entry, &Entry)> {
+    line(history, index, until).zip(history.before(index).find(|e| e.is_speech()))
 }
 
 /// The signals at the candidate `index` of a chapter that began at `chapter`.
 pub(super) fn look(history: &History, index: usize, seen: &Seen, chapter: u64) -> Signals {
     let at = history.get(index).span.start;
     let rarity = &history.rarity;
-    let line = line(history, index);
+    let line = line(history, index, seen.until);
     let cues = line.map(|l| l.cues).unwrap_or_default();
     let past = history.before(index).find(|e| e.is_speech()).map(|l| l.cues).unwrap_or_default();
     let age = seconds(at.saturating_sub(chapter)).max(1.0);

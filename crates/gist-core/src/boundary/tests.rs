@@ -121,6 +121,22 @@ fn a_slide_in_the_middle_of_a_sentence_does_not_cut_it() {
     assert!(found.iter().all(|b| starts.contains(&b.at)), "{found:?}");
 }
 
+/// A sixth of the look-ahead behind the slide is known; the sentence begins half a second later.
+#[test]
+fn what_is_not_known_yet_says_nothing_of_a_slide() {
+    let slide = observation(Source::Screen, 10.0, 60.0, "Sailing ships\nMast, sails, rigging");
+    let sentence = observation(Source::Speech, 15.5, 20.0, "Okay, so let's talk about sailing ships.");
+    let config = Config::default();
+    let seen = |stream: &[&Observation], known| {
+        let mut detector = Detector::new(0);
+        stream.iter().enumerate().for_each(|(i, o)| detector.observe(i as u64, o));
+        detector.look(0, at(10.0) + known, &config)
+    };
+    let part = config.look_ahead / signals::PARTS;
+    assert_eq!(seen(&[&slide], part), seen(&[&slide, &sentence], part));
+    assert_ne!(seen(&[&slide], 2 * part), seen(&[&slide, &sentence], 2 * part));
+}
+
 #[test]
 fn finer_granularity_gives_no_fewer_chapters() {
     let topics = [BREAD, SHIPS, BREAD, SHIPS, BREAD, SHIPS];

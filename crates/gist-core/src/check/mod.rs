@@ -251,6 +251,7 @@ mod tests {
             language: "English",
             instructions: None,
             avoid: None,
+            points: None,
         };
         let asked = normal(&asked.text());
         assert!(ECHOES.iter().all(|echo| asked.contains(echo)), "the words are those of the prompt");

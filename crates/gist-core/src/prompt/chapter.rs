@@ -24,8 +24,10 @@ pub struct ChapterPrompt<'a> {
     pub language: &'a str,
     /// The user's own instructions.
     pub instructions: Option<&'a str>,
-    /// Titles that must not be used again, on a retry with what was wrong.
+    /// On a retry what was wrong.
     pub avoid: Option<&'a str>,
+    /// How many points there are already, where nothing else is wanted than more of them.
+    pub points: Option<usize>,
 }
 
 impl ChapterPrompt<'_> {
@@ -33,30 +35,25 @@ impl ChapterPrompt<'_> {
     pub fn text(&self) -> String {
         let Range { start, end } = self.segments;
         let mut text = format!(
-            "Lines [{start}] to [{last}] ({from}–{to}) are one chapter of the stream. Write it up in {language} for \
-             people who missed it.\n\
-             - title: 3 to 8 words that name this chapter's own subject, so concrete that no other chapter could bear it\n\
-             - summary: one or two short sentences that state the facts themselves, as a newspaper does: who or what \
-             does what, and why\n\
-             - points: the {least} to {MOST_POINTS} most important statements in time order, each one short sentence of at \
-             most 15 words in your own words, with names and numbers as they stand, and the numbers of the lines it \
-             comes from\n\
-             - keywords: 3 to 6 key terms of this chapter\n\
-             - conclusion: one sentence with what follows from it\n",
+            "Lines [{start}] to [{last}] ({from}–{to}) are one chapter of the stream. Write {what} in {language} for \
+             people who missed it.\n",
             last = end.saturating_sub(1),
             from = clock(self.span.start),
             to = clock(self.span.end),
+            what = if self.points.is_some() { "down its points" } else { "it up" },
             language = self.language,
-            least = self.least_points(),
         );
-        if !self.parts.is_empty() {
-            let lines =
-                |part: &Range<SegmentId>| format!("[{}] to [{}]", part.start, part.end.saturating_sub(1));
-            let parts: Vec<_> = self.parts.iter().map(lines).collect();
-            text += &format!(
-                "- parts: 3 to 8 words that name what is new in each of its parts, in this order: lines {}\n",
-                parts.join("; ")
-            );
+        let points = format!(
+            "- points: the {least} to {most} most important statements in time order, each one short sentence of at \
+             most 15 words in your own words, with names and numbers as they stand, and the numbers of the lines it \
+             comes from\n",
+            least = self.least_points(),
+            most = self.most_points(),
+        );
+        if self.points.is_none() {
+            text += &self.fields(&points);
+        } else {
+            text += &points;
         }
         if let Some(instructions) = self.instructions {
             text += &format!(
@@ -70,16 +67,54 @@ impl ChapterPrompt<'_> {
         text + &format!("Answer with one JSON object, its texts in {}.", self.language)
     }
 
+    /// What each field is for.
+    fn fields(&self, points: &str) -> String {
+        let mut text = format!(
+            "- title: 3 to 8 words that name this chapter's own subject, so concrete that no other chapter could bear it\n\
+             - summary: one or two short sentences that state the facts themselves, as a newspaper does: who or what \
+             does what, and why\n\
+             {points}\
+             - keywords: 3 to 6 key terms of this chapter\n\
+             - conclusion: one sentence with what follows from it\n"
+        );
+        if !self.parts.is_empty() {
+            let lines =
+                |part: &Range<SegmentId>| format!("[{}] to [{}]", part.start, part.end.saturating_sub(1));
+            let parts: Vec<_> = self.parts.iter().map(lines).collect();
+            text += &format!(
+                "- parts: 3 to 8 words that name what is new in each of its parts, in this order: lines {}\n",
+                parts.join("; ")
+            );
+        }
+        text
+    }
+
     /// A chapter of a line or two has no three things to say.
     fn least_points(&self) -> usize {
         let lines = self.segments.end.saturating_sub(self.segments.start);
-        (lines / 2).clamp(1, 3) as usize
+        ((lines / 2).clamp(1, 3) as usize).saturating_sub(self.points.unwrap_or(0)).max(1)
+    }
+
+    fn most_points(&self) -> usize {
+        MOST_POINTS.saturating_sub(self.points.unwrap_or(0)).max(self.least_points())
     }
 
     /// The schema of the answer: `title, summary, points[{lines, text}], keywords, conclusion`, and `parts[]` where there
-    /// are some.
+    /// are some; only `points` where nothing else is wanted.
     pub fn schema(&self) -> Value {
         let line = json!({"type": "integer", "minimum": self.segments.start, "maximum": self.segments.end.saturating_sub(1)});
+        let points = json!({
+            "type": "array",
+            "minItems": self.least_points(),
+            "maxItems": self.most_points(),
+            "items": object(json!({
+                "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
+                "text": self.sentence(220),
+            })),
+        });
+        if self.points.is_some() {
+            return object(json!({"points": points}));
+        }
         // Three to eight words for scripts that part words by blanks, thirty characters for those that don't.
         let title = if without_blanks(self.language) {
             r#"^[^\s"\\]{4,30}( [^\s"\\]{1,24}){0,3}$"#
@@ -90,10 +125,7 @@ impl ChapterPrompt<'_> {
         let mut fields = json!({
             "title": title,
             "summary": self.sentence(400),
-            "points": {"type": "array", "minItems": self.least_points(), "maxItems": MOST_POINTS, "items": object(json!({
-                "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
-                "text": self.sentence(220),
-            }))},
+            "points": points,
             "keywords": {"type": "array", "minItems": 1, "maxItems": 6,
                          "items": {"type": "string", "minLength": 1, "maxLength": 40}},
             "conclusion": self.sentence(220),
@@ -131,6 +163,7 @@ mod tests {
             language: "English",
             instructions: None,
             avoid: None,
+            points: None,
         };
         let points = &prompt.schema()["properties"]["points"];
         let line = &points["items"]["properties"]["lines"]["items"];
@@ -140,6 +173,14 @@ mod tests {
         assert_eq!(parted.schema()["properties"]["parts"]["minItems"], 2);
         assert!(parted.text().contains("lines [3] to [4]; [5] to [8]"), "{}", parted.text());
         assert!(prompt.schema()["properties"].get("parts").is_none() && !prompt.text().contains("parts"));
+        let more = ChapterPrompt { points: Some(2), segments: 3..9, ..prompt };
+        let schema = more.schema();
+        assert_eq!(schema["required"], json!(["points"]), "{schema}");
+        assert_eq!(
+            (&schema["properties"]["points"]["minItems"], &schema["properties"]["points"]["maxItems"]),
+            (&json!(1), &json!(3))
+        );
+        assert!(more.text().contains("the 1 to 3 most important") && !more.text().contains("summary"));
         let short = ChapterPrompt { segments: 3..5, ..prompt };
         assert_eq!(short.schema()["properties"]["points"]["minItems"], 1, "two lines hold no three points");
     }

@@ -1,11 +1,17 @@
-//! A chapter and the text it was given.
+//! The text of a chapter: asked for, looked at, written once more where something is wrong with it.
 
 use serde::Deserialize;
 
+use super::{Current, Held, Job, Progress, Writer, mend};
+use crate::Config;
+use crate::check::Fault;
+use crate::check::script::is_in_script_of;
 use crate::event::{ChapterEvent, Point, Subchapter};
-use crate::model::SegmentId;
-use crate::prompt;
+use crate::model::{Context, Dialect, Request, SegmentId, View};
+use crate::prompt::{self, ChapterPrompt};
 use crate::session::chapter::Chapter;
+
+const CHAPTER_TOKENS: usize = 900;
 
 /// The answer of the model, as the schema of [`ChapterPrompt::schema`] has it; a model that only names titles leaves
 /// the rest out.
@@ -85,5 +91,153 @@ impl Written {
             found.push(Subchapter { title: prompt::flat(title), start, end });
         }
         if found.len() < 2 { Vec::new() } else { found }
+    }
+}
+
+/// A chapter's text, what it took, and what is wrong with it.
+pub(super) struct Attempt {
+    pub(super) text: Text,
+    pub(super) tokens: usize,
+    fault: Fault,
+}
+
+impl Attempt {
+    /// Whether all that is wrong with it is that points are missing: title and summary may stay.
+    fn lacks_points(&self) -> bool {
+        matches!(self.fault, Fault::PointsDropped(_))
+    }
+
+    /// What is wrong with it when it has to go out as it is.
+    pub(super) fn error(&self) -> Option<String> {
+        // What was not borne out is gone; what is left may stand.
+        if self.lacks_points() { without_points(&self.text) } else { Some(self.fault.to_string()) }
+    }
+}
+
+fn without_points(text: &Text) -> Option<String> {
+    text.points.is_empty().then(|| "the lines bear out none of its points".to_owned())
+}
+
+/// What the model is asked for a chapter; after a first attempt with what was wrong, and only for what is missing.
+pub(super) fn request(
+    chapter: &Chapter,
+    language: &str,
+    instructions: Option<&str>,
+    fault: Option<(&str, Option<&Attempt>)>,
+    (temperature, seed): (f32, u64),
+) -> Request {
+    let avoid = fault.map(|(why, _)| format!("A first attempt was rejected because {why}. Do better."));
+    let first = fault.and_then(|(_, first)| first).filter(|first| first.lacks_points());
+    let parts = chapter.parts();
+    let prompt = ChapterPrompt {
+        segments: chapter.segments.clone(),
+        parts: &parts,
+        span: chapter.span,
+        language,
+        instructions,
+        avoid: avoid.as_deref(),
+        points: first.map(|first| first.text.points.len()),
+    };
+    Request {
+        view: View { segments: chapter.segments.clone(), memory: false },
+        prompt: prompt.text(),
+        schema: Some(prompt.schema()),
+        max_tokens: CHAPTER_TOKENS,
+        temperature,
+        seed,
+    }
+}
+
+impl Writer {
+    /// A chapter's text is mended and looked at; with a fault it is written once more.
+    pub(super) fn finish_chapter(
+        &mut self,
+        mut current: Current,
+        answer: &str,
+        tokens: usize,
+        context: &mut dyn Context,
+        config: &Config,
+    ) -> Progress {
+        let Job::Chapter(chapter) = &current.job else { return Progress::Running };
+        let mut text: Text = match serde_json::from_str(answer) {
+            Ok(text) => text,
+            Err(error) => {
+                return self.retry(current, &format!("the answer is not valid: {error}"), context, config);
+            }
+        };
+        if let Some(mut first) = current.first.take_if(|first| first.lacks_points()) {
+            mend::add_points(&mut first.text, text, chapter, &current.language);
+            let error = without_points(&first.text);
+            return self.written(current, first.text, first.tokens + tokens, error, context);
+        }
+        if let Some(title) = &chapter.title {
+            text.title.clone_from(title);
+        }
+        if chapter.dialect == Dialect::Titles {
+            // It writes no summary that could repeat itself, and the same slide may well come twice.
+            return self.written(current, text, tokens, None, context);
+        }
+        let mended = mend::mend(&mut text, chapter, &current.language);
+        let checked = self.checker.check(&text.title, &text.summary, chapter.headings());
+        let fault = checked.and(mended).err();
+        let (user_s, few) = (chapter.title.is_some(), matches!(fault, Some(Fault::PointsDropped(_))));
+        let tokens = tokens + current.first.as_ref().map_or(0, |first| first.tokens);
+        let mut error = None;
+        match fault {
+            None => {}
+            Some(fault) if (few || !user_s) && !current.retried => {
+                let why = fault.to_string();
+                current.first = Some(Attempt { text, tokens, fault });
+                return self.retry(current, &why, context, config);
+            }
+            // What was not borne out is gone; what is left may stand.
+            Some(_) if few => {}
+            Some(fault)
+                if fault.is_of_the_title()
+                    && self.name_by_keywords(&mut text, chapter, &current.language) => {}
+            Some(fault) => error = Some(fault.to_string()),
+        }
+        if let Some(first) = current.first.take() {
+            mend::take_points(&mut text, first.text);
+        }
+        error = error.or_else(|| without_points(&text));
+        self.written(current, text, tokens, error, context)
+    }
+
+    /// Names a chapter by its key terms. Whether that is a title.
+    fn name_by_keywords(&self, text: &mut Text, chapter: &Chapter, language: &str) -> bool {
+        let title = mend::keyword_title(&text.keywords);
+        let checked = self.checker.check(&title, &text.summary, chapter.headings());
+        let fine = checked.is_ok() && is_in_script_of(language, &title) && chapter.title.is_none();
+        if fine {
+            text.title = title;
+        }
+        fine
+    }
+
+    pub(super) fn written(
+        &mut self,
+        current: Current,
+        mut text: Text,
+        tokens: usize,
+        error: Option<String>,
+        context: &mut dyn Context,
+    ) -> Progress {
+        let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
+        if error.is_some() && chapter.dialect == Dialect::Instruct {
+            mend::extract(&mut text, &chapter, &language);
+            if self.checker.check(&text.title, &text.summary, chapter.headings()).is_err() {
+                self.name_by_keywords(&mut text, &chapter, &language);
+            }
+        }
+        self.checker.remember(&text.title, &text.summary);
+        self.language = Some(language.clone());
+        let span = chapter.open.timeline.span(chapter.span);
+        let remember = chapter.dialect == Dialect::Instruct;
+        let number = chapter.open.index + 1;
+        let held = Held::chapter(number, span, &text.title, &text.summary);
+        let remembered = if remember { self.memory.add(context, held) } else { Ok(()) };
+        let error = error.or_else(|| remembered.err().map(|e| format!("not remembered: {e}")));
+        Progress::Closed(Box::new(Written { chapter, text, language, tokens, error }))
     }
 }

@@ -36,27 +36,13 @@ fn source(chapter: &Chapter, language: &str) -> Source {
 pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result<(), Fault> {
     let source = source(chapter, language);
     let right = |text: &str| is_in_script_of(language, text);
-    let plain = |text: &str| source.spell(&without_lead_ins(&whole(&flat(text))));
+    let plain = |text: &str| plain(text, &source);
     if chapter.title.is_none() {
         text.title = capital(&source.spell(bare_title(&flat(&text.title))));
     }
     let (wrong_title, wrong_summary) = (!right(&text.title), !right(&text.summary));
     let all = text.points.len();
-    text.written += all;
-    let points = std::mem::take(&mut text.points);
-    for mut point in points {
-        point.text = capital(without_opener(&plain(&point.text)));
-        let Some(lines) = source.anchor(&point.text, &point.lines).filter(|_| right(&point.text)) else {
-            tracing::info!(text = point.text, "a point was dropped: no line bears it out");
-            continue;
-        };
-        let short = source.shorten(&point.text, MOST_COPIED).map(|short| ended(&short));
-        let Some(short) = short.filter(|short| is_statement(short)) else { continue };
-        point = TextPoint { lines, text: short };
-        if !text.points.iter().any(|other| same_words(&other.text, &point.text)) {
-            text.points.push(point);
-        }
-    }
+    mend_points(text, &source, language);
     let sayable = |text: &str| -> Vec<String> {
         let kept = sentences(text).into_iter().map(str::trim).filter(|sentence| source.bears_out(sentence));
         kept.filter(|sentence| !lists_terms(sentence))
@@ -95,6 +81,42 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
         return Err(Fault::PointsDropped(all - text.points.len()));
     }
     Ok(())
+}
+
+/// A text on one line, without lead-ins, its names as they were spelt.
+fn plain(text: &str, source: &Source) -> String {
+    source.spell(&without_lead_ins(&whole(&flat(text))))
+}
+
+/// Points find the lines that bear them out, or are dropped; what is said twice is said once.
+fn mend_points(text: &mut Text, source: &Source, language: &str) {
+    text.written += text.points.len();
+    for mut point in std::mem::take(&mut text.points) {
+        point.text = capital(without_opener(&plain(&point.text, source)));
+        let right = is_in_script_of(language, &point.text);
+        let Some(lines) = source.anchor(&point.text, &point.lines).filter(|_| right) else {
+            tracing::info!(text = point.text, "a point was dropped: no line bears it out");
+            continue;
+        };
+        let short = source.shorten(&point.text, MOST_COPIED).map(|short| ended(&short));
+        let Some(short) = short.filter(|short| is_statement(short)) else { continue };
+        add(text, TextPoint { lines, text: short });
+    }
+}
+
+/// Adds a point that says something else than the others, as long as there are not too many.
+fn add(text: &mut Text, point: TextPoint) {
+    let said = text.points.iter().any(|other| same_words(&other.text, &point.text));
+    if !said && text.points.len() < MOST_POINTS {
+        text.points.push(point);
+    }
+}
+
+/// Adds what was written when only points were asked for.
+pub(super) fn add_points(text: &mut Text, mut more: Text, chapter: &Chapter, language: &str) {
+    mend_points(&mut more, &source(chapter, language), language);
+    take_points(text, more);
+    leave_out_what_is_told_twice(text);
 }
 
 /// Titles of parts as that of the chapter. One that says nothing of its own, or that the lines do not bear out, is
@@ -159,15 +181,10 @@ pub(super) fn extract(text: &mut Text, chapter: &Chapter, language: &str) {
     }
 }
 
-/// Takes over the points of a first attempt that say something else.
-pub(super) fn take_points(text: &mut Text, first: Text) {
-    text.written += first.written;
-    for point in first.points {
-        let said = text.points.iter().any(|other| same_words(&other.text, &point.text));
-        if !said && text.points.len() < MOST_POINTS {
-            text.points.push(point);
-        }
-    }
+/// Takes over the points of another attempt that say something else.
+pub(super) fn take_points(text: &mut Text, other: Text) {
+    text.written += other.written;
+    other.points.into_iter().for_each(|point| add(text, point));
 }
 
 /// Whether a sentence only lists what has a field of its own.

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 
 pub(super) use answer::Question;
 pub use answer::{Answer, Statement};
-use chapter::Text;
 pub(super) use chapter::Written;
+use chapter::{Attempt, Text};
 use digest::DigestText;
 pub(super) use digest::{Digest, Of, Period, WrittenDigest};
 use memory::Merge;
@@ -20,14 +20,12 @@ pub(super) use memory::{Held, Memory};
 use super::chapter::{Chapter, longest_shown};
 use super::sight;
 use crate::Config;
-use crate::check::script::is_in_script_of;
-use crate::check::{Checker, Fault};
+use crate::check::Checker;
 use crate::event::ChapterEvent;
-use crate::model::{Context, Dialect, Generation, ModelError, Request, Step, View};
-use crate::prompt::{self, ChapterPrompt};
+use crate::model::{Context, Dialect, Generation, ModelError, Step};
+use crate::prompt;
 use crate::time::Span;
 
-const CHAPTER_TOKENS: usize = 900;
 /// Chapters kept for the digest of a period; of more the oldest are not told of.
 const MAX_ENDED: usize = 1_000;
 
@@ -43,15 +41,8 @@ struct Current {
     language: String,
     generation: Box<dyn Generation>,
     retried: bool,
-    /// A first attempt at a chapter, with what was wrong with it.
+    /// A first attempt at a chapter.
     first: Option<Attempt>,
-}
-
-/// A chapter's text, what it took, and what is wrong with it.
-struct Attempt {
-    text: Text,
-    tokens: usize,
-    fault: String,
 }
 
 /// The texts that wait and the one being written.
@@ -321,95 +312,6 @@ impl Writer {
         }
     }
 
-    /// A chapter's text is mended and looked at; with a fault it is written once more.
-    fn finish_chapter(
-        &mut self,
-        mut current: Current,
-        answer: &str,
-        tokens: usize,
-        context: &mut dyn Context,
-        config: &Config,
-    ) -> Progress {
-        let Job::Chapter(chapter) = &current.job else { return Progress::Running };
-        let mut text: Text = match serde_json::from_str(answer) {
-            Ok(text) => text,
-            Err(error) => {
-                return self.retry(current, &format!("the answer is not valid: {error}"), context, config);
-            }
-        };
-        if let Some(title) = &chapter.title {
-            text.title.clone_from(title);
-        }
-        if chapter.dialect == Dialect::Titles {
-            // It writes no summary that could repeat itself, and the same slide may well come twice.
-            return self.written(current, text, tokens, None, context);
-        }
-        let mended = mend::mend(&mut text, chapter, &current.language);
-        let checked = self.checker.check(&text.title, &text.summary, chapter.headings());
-        let fault = checked.and(mended).err();
-        let (user_s, few) = (chapter.title.is_some(), matches!(fault, Some(Fault::PointsDropped(_))));
-        let tokens = tokens + current.first.as_ref().map_or(0, |first| first.tokens);
-        let mut error = None;
-        match fault {
-            None => {}
-            Some(fault) if (few || !user_s) && !current.retried => {
-                let fault = fault.to_string();
-                current.first = Some(Attempt { text, tokens, fault: fault.clone() });
-                return self.retry(current, &fault, context, config);
-            }
-            // What was not borne out is gone; what is left may stand.
-            Some(_) if few => {}
-            Some(fault)
-                if fault.is_of_the_title()
-                    && self.name_by_keywords(&mut text, chapter, &current.language) => {}
-            Some(fault) => error = Some(fault.to_string()),
-        }
-        if let Some(first) = current.first.take() {
-            mend::take_points(&mut text, first.text);
-        }
-        if error.is_none() && text.points.is_empty() {
-            error = Some("the lines bear out none of its points".to_owned());
-        }
-        self.written(current, text, tokens, error, context)
-    }
-
-    /// Names a chapter by its key terms. Whether that is a title.
-    fn name_by_keywords(&self, text: &mut Text, chapter: &Chapter, language: &str) -> bool {
-        let title = mend::keyword_title(&text.keywords);
-        let checked = self.checker.check(&title, &text.summary, chapter.headings());
-        let fine = checked.is_ok() && is_in_script_of(language, &title) && chapter.title.is_none();
-        if fine {
-            text.title = title;
-        }
-        fine
-    }
-
-    fn written(
-        &mut self,
-        current: Current,
-        mut text: Text,
-        tokens: usize,
-        error: Option<String>,
-        context: &mut dyn Context,
-    ) -> Progress {
-        let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
-        if error.is_some() && chapter.dialect == Dialect::Instruct {
-            mend::extract(&mut text, &chapter, &language);
-            if self.checker.check(&text.title, &text.summary, chapter.headings()).is_err() {
-                self.name_by_keywords(&mut text, &chapter, &language);
-            }
-        }
-        self.checker.remember(&text.title, &text.summary);
-        self.language = Some(language.clone());
-        let span = chapter.open.timeline.span(chapter.span);
-        let remember = chapter.dialect == Dialect::Instruct;
-        let number = chapter.open.index + 1;
-        let held = Held::chapter(number, span, &text.title, &text.summary);
-        let remembered = if remember { self.memory.add(context, held) } else { Ok(()) };
-        let error = error.or_else(|| remembered.err().map(|e| format!("not remembered: {e}")));
-        Progress::Closed(Box::new(Written { chapter, text, language, tokens, error }))
-    }
-
     /// Tries once more, warmer and told what was wrong; then the chapter goes out with what there is.
     fn retry(
         &mut self,
@@ -420,8 +322,8 @@ impl Writer {
     ) -> Progress {
         if !current.retried {
             tracing::info!(why, "a text is written again");
-            if let Ok(generation) =
-                ask(context, config, &self.memory, &current.job, &current.language, Some(why))
+            let fault = Some((why, current.first.as_ref()));
+            if let Ok(generation) = ask(context, config, &self.memory, &current.job, &current.language, fault)
             {
                 current.generation = generation;
                 current.retried = true;
@@ -430,8 +332,9 @@ impl Writer {
             }
         }
         match current.first.take() {
-            Some(Attempt { text, tokens, fault }) => {
-                self.written(current, text, tokens, Some(fault), context)
+            Some(first) => {
+                let error = first.error();
+                self.written(current, first.text, first.tokens, error, context)
             }
             None => self.give_up(current.job, current.language, why.to_owned(), context),
         }
@@ -464,7 +367,7 @@ fn ask(
     memory: &Memory,
     job: &Job,
     language: &str,
-    fault: Option<&str>,
+    fault: Option<(&str, Option<&Attempt>)>,
 ) -> Result<Box<dyn Generation>, String> {
     let instructions = config.instructions();
     let instructions = instructions.as_deref();
@@ -475,25 +378,7 @@ fn ask(
             sight::title_request(picture.ok_or("there is no picture in the chapter")?)
         }
         Job::Chapter(chapter) => {
-            let avoid =
-                fault.map(|fault| format!("A first attempt was rejected because {fault}. Do better."));
-            let parts = chapter.parts();
-            let prompt = ChapterPrompt {
-                segments: chapter.segments.clone(),
-                parts: &parts,
-                span: chapter.span,
-                language,
-                instructions,
-                avoid: avoid.as_deref(),
-            };
-            Request {
-                view: View { segments: chapter.segments.clone(), memory: false },
-                prompt: prompt.text(),
-                schema: Some(prompt.schema()),
-                max_tokens: CHAPTER_TOKENS,
-                temperature,
-                seed,
-            }
+            chapter::request(chapter, language, instructions, fault, (temperature, seed))
         }
         Job::Digest(digest) => digest.request(language, instructions, (temperature, seed)),
         Job::Question(question) => question.request(memory.held(), language, (temperature, seed))?,

@@ -44,6 +44,29 @@ fn the_digest_is_in_the_language_of_the_chapters() {
     assert!(digest.text.starts_with("**Bewertung.** "), "{}", digest.text);
 }
 
+/// The second time only points are asked for: the answer is a third as long, and somebody waits for it.
+#[test]
+fn points_that_nobody_said_are_written_again_and_nothing_else() {
+    let closed = |claim: Option<&str>| {
+        let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+        let script = Script { claim: claim.map(str::to_owned), ..Script::default() };
+        let model = Arc::new(Mock::new(script));
+        let mut session = Session::new(model, Identity::default(), Config::default(), context).unwrap();
+        let text = "Nodes find each other by asking seeds".into();
+        let span = Span::new(0, 4 * SECOND);
+        session.observe(Observation { source: Source::Speech, span, text, turn: false }).unwrap();
+        session.finish(5 * SECOND);
+        while session.work(0) {}
+        session.events().find(|event| event.kind == Kind::Closed).unwrap()
+    };
+    let (once, twice) = (closed(None), closed(Some("Cats like warm houses")));
+    assert_eq!((&twice.title, &twice.summary), (&once.title, &once.summary), "the first text's");
+    assert_eq!(twice.points, once.points, "and the points of the second");
+    assert_eq!((once.points_dropped, twice.points_dropped), (0, 1));
+    assert!(!twice.partial, "{:?}", twice.error);
+    assert!(twice.tokens > once.tokens && twice.tokens < 2 * once.tokens, "{} {}", once.tokens, twice.tokens);
+}
+
 #[test]
 fn who_calls_knows_what_each_step_is_for() {
     let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
