@@ -108,7 +108,12 @@ pub(super) fn multiply<U: Unit, const T: usize>(
             unit.unpack(kernel, out);
         }
         let (start, count) = (chunk * CHUNK, units.len() * U::BLOCKS);
+        let (size, next) = (size_of_val(units), units.as_ptr_range().end.cast::<u8>());
+        let share = size.div_ceil(sums.len());
         for (i, sums) in sums.iter_mut().enumerate() {
+            // What is unpacked next, while these are multiplied.
+            let ahead = i * share..size.min((i + 1) * share);
+            ahead.step_by(64).for_each(|at| kernel.prefetch(next.wrapping_add(at)));
             let x = &x[i * blocks + start..][..count];
             kernel.tile::<U, T>(&scratch.0[..count], x, sums);
         }
