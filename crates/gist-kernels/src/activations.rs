@@ -1,4 +1,4 @@
-//! Activations as the kernels read them: 8 bits with a scale each 32 values, in tiles of rows.
+//! Activations as the kernels read them: 8 bits with a scale each 32 values, or twice 8, in tiles of rows.
 
 use super::units::{BLOCK, LANES, LINES};
 use super::{Cpu, team, vectorized};
@@ -30,33 +30,6 @@ impl<const T: usize> TileBlock<T> {
     pub(super) const ZERO: Self =
         Self { q: [[0; T]; LINES], scale: [0.0; T], sum: [0.0; T], pairs: [[0; T]; 2] };
 
-    /// Quantises one row of 32. All zeros and values too small to have a normal scale become zero; a NaN or an
-    /// infinity makes the scale NaN, so that every output it takes part in is NaN and the fault stays visible.
-    #[inline(always)]
-    fn set_row(&mut self, t: usize, x: &[f32; BLOCK]) {
-        /// Adding it rounds to the nearest integer (ties to even), which then stands in the low bits.
-        const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-        // As integers, magnitudes order like the floats, with infinity and NaN on top.
-        let mut top = 0;
-        for value in x {
-            top = top.max(value.to_bits() & 0x7fff_ffff);
-        }
-        let amax = f32::from_bits(top);
-        let scale = amax / 127.0;
-        if !amax.is_finite() || scale < f32::MIN_POSITIVE {
-            let scale = if amax.is_finite() { 0.0 } else { f32::NAN };
-            self.set(t, scale, &[0; BLOCK]);
-            return;
-        }
-        // At most 127 * (1 + 2^-22) before rounding, so within ±127 after it.
-        let inverse = 1.0 / scale;
-        let mut q = [0; BLOCK];
-        for (q, value) in q.iter_mut().zip(x) {
-            *q = (value * inverse + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
-        }
-        self.set(t, scale, &q);
-    }
-
     #[inline(always)]
     fn set(&mut self, t: usize, scale: f32, q: &[i32; BLOCK]) {
         let mut sum = 0;
@@ -79,6 +52,31 @@ impl<const T: usize> TileBlock<T> {
     }
 }
 
+/// Quantises 32 values to a scale and numbers in ±127. All zeros and values too small to have a normal scale become zero;
+/// a NaN or an infinity makes the scale NaN, so that every output it takes part in is NaN and the fault stays visible.
+#[inline(always)]
+fn quantize(x: &[f32; BLOCK]) -> (f32, [i32; BLOCK]) {
+    /// Adding it rounds to the nearest integer (ties to even), which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+    // As integers, magnitudes order like the floats, with infinity and NaN on top.
+    let mut top = 0;
+    for value in x {
+        top = top.max(value.to_bits() & 0x7fff_ffff);
+    }
+    let amax = f32::from_bits(top);
+    let scale = amax / 127.0;
+    let mut q = [0; BLOCK];
+    if !amax.is_finite() || scale < f32::MIN_POSITIVE {
+        return (if amax.is_finite() { 0.0 } else { f32::NAN }, q);
+    }
+    // At most 127 * (1 + 2^-22) before rounding, so within ±127 after it.
+    let inverse = 1.0 / scale;
+    for (q, value) in q.iter_mut().zip(x) {
+        *q = (value * inverse + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
+    }
+    (scale, q)
+}
+
 /// Blocks of all rows, tile after tile: `tiles[tile * blocks + block]`.
 #[derive(Clone)]
 pub(super) enum Tiles {
@@ -97,6 +95,8 @@ pub(super) enum Tiles {
 pub struct QuantizedRows {
     rows: usize,
     features: usize,
+    /// How many rows of the tiles make up one of these: 2 where what rounding takes off a row is the next one.
+    pub(super) planes: usize,
     pub(super) tiles: Tiles,
 }
 
@@ -107,15 +107,38 @@ impl QuantizedRows {
     /// When `x.len() != rows * features` or `features` is not a multiple of 32.
     #[must_use]
     pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
-        assert_eq!(x.len(), rows * features, "activations must be rows × features");
+        Self::of_planes(x, rows, features, 1)
+    }
+
+    /// The same in 16 bits, as two rows of 8: the second is what rounding takes off the first. Costs what twice the rows
+    /// cost, so hardly anything where one or two are multiplied.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn fine(x: &[f32], rows: usize, features: usize) -> Self {
+        let mut planes = Vec::with_capacity(2 * x.len());
+        for row in x.chunks_exact(features.max(1)) {
+            planes.extend_from_slice(row);
+            for x in row.as_chunks::<BLOCK>().0 {
+                let (scale, q) = quantize(x);
+                planes.extend(x.iter().zip(q).map(|(x, q)| x - scale * q as f32));
+            }
+        }
+        Self::of_planes(&planes, rows, features, 2)
+    }
+
+    fn of_planes(x: &[f32], rows: usize, features: usize, planes: usize) -> Self {
+        assert_eq!(x.len(), rows * features * planes, "activations must be rows × features");
         assert_eq!(features % BLOCK, 0, "features must be a multiple of {BLOCK}");
-        let tiles = match Cpu::detect().tile(rows) {
-            1 => Tiles::One(quantize_tiles(x, rows, features)),
-            DRAFT => Tiles::Draft(quantize_tiles(x, rows, features)),
-            FEW => Tiles::Few(quantize_tiles(x, rows, features)),
-            _ => Tiles::Many(quantize_tiles(x, rows, features)),
+        let all = rows * planes;
+        let tiles = match Cpu::detect().tile(all) {
+            1 => Tiles::One(quantize_tiles(x, all, features)),
+            DRAFT => Tiles::Draft(quantize_tiles(x, all, features)),
+            FEW => Tiles::Few(quantize_tiles(x, all, features)),
+            _ => Tiles::Many(quantize_tiles(x, all, features)),
         };
-        Self { rows, features, tiles }
+        Self { rows, features, planes, tiles }
     }
 
     /// How many rows.
@@ -155,7 +178,8 @@ fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Ve
 pub(super) fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
     for (t, row) in x.chunks_exact(features).enumerate() {
         for (block, x) in tile.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
-            block.set_row(t, x);
+            let (scale, q) = quantize(x);
+            block.set(t, scale, &q);
         }
     }
 }

@@ -240,10 +240,10 @@ impl PackedMatrix {
         assert_eq!(x.features(), self.in_features, "activations must have in_features values a row");
         assert_eq!(out.len(), x.rows() * self.out_features, "output must be rows × out_features");
         with_units!(&self.units, units => match &x.tiles {
-            Tiles::One(tiles) => self.multiply(units, tiles, x.rows(), out),
-            Tiles::Draft(tiles) => self.multiply(units, tiles, x.rows(), out),
-            Tiles::Few(tiles) => self.multiply(units, tiles, x.rows(), out),
-            Tiles::Many(tiles) => self.multiply(units, tiles, x.rows(), out),
+            Tiles::One(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
+            Tiles::Draft(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
+            Tiles::Few(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
+            Tiles::Many(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
         });
     }
 
@@ -252,7 +252,7 @@ impl PackedMatrix {
         &self,
         units: &[U],
         x: &[TileBlock<T>],
-        rows: usize,
+        (rows, planes): (usize, usize),
         out: &mut [f32],
     ) {
         let blocks = self.in_features / BLOCK;
@@ -269,15 +269,21 @@ impl PackedMatrix {
             for (batch, x) in x.chunks(TILES * blocks).enumerate() {
                 let sums = &mut sums[..x.len() / blocks];
                 self.cpu.panel(&units[panel * depth..][..depth], x, sums, scratch);
-                let first = batch * TILES * T;
-                for (i, sums) in sums.iter().flatten().enumerate().take(rows - first) {
+                let first = batch * TILES * T / planes;
+                for (i, sums) in
+                    sums.as_flattened_mut().chunks_exact_mut(planes).enumerate().take(rows - first)
+                {
+                    let [sum, more @ ..] = sums else { continue };
+                    for more in more {
+                        sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += *more);
+                    }
                     // SAFETY: a panel is worked on by one thread, and its columns belong to no other panel.
-                    unsafe { out.write(first + i, column, &sums[..width]) }
+                    unsafe { out.write(first + i, column, &sum[..width]) }
                 }
             }
         };
         let panels = self.out_features.div_ceil(LANES);
-        let work = LANES * self.in_features * rows;
+        let work = LANES * self.in_features * rows * planes;
         // So many parts that threads finish together though some may be held up, and none too small to be worth it.
         let most = (panels * work / (PARALLEL_FROM / 4)).max(1);
         let parts =

@@ -72,7 +72,7 @@ fn dequantized(weights: &QTensor) -> Vec<f32> {
     weights.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// What the kernels see of the activations, row-major.
+/// What the kernels see of the activations, row-major, plane after plane of each row.
 fn seen(x: &QuantizedRows) -> Vec<f32> {
     fn values<const T: usize>(tiles: &[TileBlock<T>], rows: usize, features: usize) -> Vec<f32> {
         let blocks = features / BLOCK;
@@ -85,10 +85,10 @@ fn seen(x: &QuantizedRows) -> Vec<f32> {
         (0..rows * features).map(|i| value(i / features, i % features)).collect()
     }
     match &x.tiles {
-        Tiles::One(tiles) => values(tiles, x.rows(), x.features()),
-        Tiles::Draft(tiles) => values(tiles, x.rows(), x.features()),
-        Tiles::Few(tiles) => values(tiles, x.rows(), x.features()),
-        Tiles::Many(tiles) => values(tiles, x.rows(), x.features()),
+        Tiles::One(tiles) => values(tiles, x.rows() * x.planes, x.features()),
+        Tiles::Draft(tiles) => values(tiles, x.rows() * x.planes, x.features()),
+        Tiles::Few(tiles) => values(tiles, x.rows() * x.planes, x.features()),
+        Tiles::Many(tiles) => values(tiles, x.rows() * x.planes, x.features()),
     }
 }
 
@@ -139,19 +139,27 @@ fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed
         }
     }
 
-    let quantized = QuantizedRows::new(x, rows, depth);
-    let seen = seen(&quantized);
-    let of_all: Vec<_> = Cpu::known().into_iter().map(|cpu| forward(&mut matrix, cpu, &quantized)).collect();
+    check_products(&mut matrix, &w, &QuantizedRows::new(x, rows, depth), x, 254.0);
+    check_products(&mut matrix, &w, &QuantizedRows::fine(x, rows, depth), x, 254.0 * 252.0);
+}
+
+/// `steps`: to how many steps of the largest value of a block an activation is off at most.
+fn check_products(matrix: &mut PackedMatrix, w: &[f32], quantized: &QuantizedRows, x: &[f32], steps: f64) {
+    let (rows, depth, out, planes) =
+        (quantized.rows(), matrix.in_features, matrix.out_features, quantized.planes);
+    let seen = seen(quantized);
+    let of_all: Vec<_> = Cpu::known().into_iter().map(|cpu| forward(matrix, cpu, quantized)).collect();
     // Three roundings a block (two, fused), each relative to what has been added so far.
     let roundings = (depth / 16 * 4 + 8) as f64 * f64::from(f32::EPSILON);
     for r in 0..rows {
-        let (x, seen) = (&x[r * depth..][..depth], &seen[r * depth..][..depth]);
+        let (x, seen) = (&x[r * depth..][..depth], &seen[r * planes * depth..][..planes * depth]);
         for o in 0..out {
             let w = &w[o * depth..][..depth];
             let dot =
                 |x: &[f32]| -> f64 { w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum() };
-            let rounding = roundings * magnitude(&matrix, o, seen) + 1e-37;
-            let exact = dot(seen);
+            let magnitudes = seen.chunks(depth).map(|plane| magnitude(matrix, o, plane));
+            let rounding = roundings * magnitudes.sum::<f64>() + 1e-37;
+            let exact: f64 = seen.chunks(depth).map(dot).sum();
             // The bound of the module's documentation.
             let quantization: f64 = w
                 .chunks(BLOCK)
@@ -159,12 +167,12 @@ fn check(dtype: GgmlDType, out: usize, depth: usize, x: &[f32], fill: Fill, seed
                 .map(|(w, x)| {
                     let top = x.iter().fold(0f32, |top, x| top.max(x.abs()));
                     let weights: f64 = w.iter().map(|w| f64::from(w.abs())).sum();
-                    (f64::from(top) / 254.0 * 1.0001 + 1.5e-36) * weights
+                    (f64::from(top) / steps * 1.0001 + 1.5e-36) * weights
                 })
                 .sum();
             for (cpu, result) in Cpu::known().iter().zip(&of_all) {
                 let result = f64::from(result[r * out + o]);
-                let place = format!("{dtype:?} on {} [{r}, {o}]", cpu.name());
+                let place = format!("{planes} planes on {} [{r}, {o}]", cpu.name());
                 assert!((result - exact).abs() <= rounding, "{place}: {result} is not {exact} ± {rounding}");
                 let (error, bound) = ((result - dot(x)).abs(), quantization + rounding);
                 assert!(error <= bound, "{place}: off by {error}, bound {bound}");

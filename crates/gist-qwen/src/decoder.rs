@@ -288,7 +288,7 @@ impl Decoder {
         let mut all = Vec::new();
         let logits = if let Want::Logits(_, logits) = &mut want { &mut **logits } else { &mut all };
         logits.resize((rows - from) * vocab, 0.0);
-        self.head.forward(&Rows::new(normed, rows - from), logits);
+        self.head.forward(&Rows::fine(normed, rows - from), logits);
         want.tell(|| "text.logits".into(), &all);
     }
 }

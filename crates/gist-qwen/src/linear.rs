@@ -46,6 +46,7 @@ const DEQUANTISE_FROM: usize = 16;
 pub struct Rows<'a> {
     x: &'a [f32],
     rows: usize,
+    fine: bool,
     quantized: OnceCell<QuantizedRows>,
 }
 
@@ -53,11 +54,18 @@ impl<'a> Rows<'a> {
     /// `x` is `[rows, inputs]`, row-major.
     #[must_use]
     pub fn new(x: &'a [f32], rows: usize) -> Self {
-        Self { x, rows, quantized: OnceCell::new() }
+        Self { x, rows, fine: false, quantized: OnceCell::new() }
+    }
+
+    /// Rows that are rounded less: for few of them, as the logits', of which a hair may decide.
+    #[must_use]
+    pub fn fine(x: &'a [f32], rows: usize) -> Self {
+        Self { fine: true, ..Self::new(x, rows) }
     }
 
     fn quantized(&self) -> &QuantizedRows {
-        self.quantized.get_or_init(|| QuantizedRows::new(self.x, self.rows, self.x.len() / self.rows.max(1)))
+        let quantize = if self.fine { QuantizedRows::fine } else { QuantizedRows::new };
+        self.quantized.get_or_init(|| quantize(self.x, self.rows, self.x.len() / self.rows.max(1)))
     }
 }
 
