@@ -7,6 +7,7 @@ use gist_qwen::{KvType, LoadOptions, bench};
 use serde_json::json;
 
 use super::{Kv, loaded};
+use crate::cli::exit::Class;
 
 /// Packed keys and values: by how much they change the perplexity of text, compared with f16 token by token
 #[derive(Args, Debug)]
@@ -45,7 +46,9 @@ pub(super) fn run(args: &KvErrorArgs) -> anyhow::Result<()> {
         eprintln!("{count} of {} read: {}", texts.len(), changes.collect::<Vec<_>>().join(", "));
         (read, errors) = (count, so_far.to_vec());
     });
-    anyhow::ensure!(read > 0, "no session has {window} tokens: try a smaller --window");
+    if read == 0 {
+        return Err(Class::Input.failure(format!("no session has {window} tokens: try a smaller --window")));
+    }
     if !args.json {
         println!("| {model}, {window} tokens of {read} sessions | bits | perplexity | change |");
         println!("|---|---|---|---|");

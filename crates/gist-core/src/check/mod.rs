@@ -106,6 +106,11 @@ pub(crate) fn same_words(a: &str, b: &str) -> bool {
 }
 
 impl Fault {
+    /// Whether other points would mend it.
+    pub(crate) fn is_of_the_points(&self) -> bool {
+        matches!(self, Self::PointsDropped(_))
+    }
+
     /// Whether another title would mend it.
     pub(crate) fn is_of_the_title(&self) -> bool {
         use Fault::{Empty, Language, TitleCopied, TitleEcho, TitleEmpty, TitleRepeated};

@@ -102,15 +102,10 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Whether all that is wrong with it is that points are missing: title and summary may stay.
-    fn lacks_points(&self) -> bool {
-        matches!(self.fault, Fault::PointsDropped(_))
-    }
-
     /// What is wrong with it when it has to go out as it is.
     pub(super) fn error(&self) -> Option<String> {
         // What was not borne out is gone; what is left may stand.
-        if self.lacks_points() { without_points(&self.text) } else { Some(self.fault.to_string()) }
+        if self.fault.is_of_the_points() { without_points(&self.text) } else { Some(self.fault.to_string()) }
     }
 }
 
@@ -127,7 +122,7 @@ pub(super) fn request(
     (temperature, seed): (f32, u64),
 ) -> Request {
     let avoid = fault.map(|(why, _)| format!("A first attempt was rejected because {why}. Do better."));
-    let first = fault.and_then(|(_, first)| first).filter(|first| first.lacks_points());
+    let first = fault.and_then(|(_, first)| first).filter(|first| first.fault.is_of_the_points());
     let parts = chapter.parts();
     let prompt = ChapterPrompt {
         segments: chapter.segments.clone(),
@@ -165,7 +160,8 @@ impl Writer {
                 return self.retry(current, &format!("the answer is not valid: {error}"), context, config);
             }
         };
-        if let Some(mut first) = current.first.take_if(|first| first.lacks_points()) {
+        // All that was wrong with the first was that points are missing: title and summary stay.
+        if let Some(mut first) = current.first.take_if(|first| first.fault.is_of_the_points()) {
             mend::add_points(&mut first.text, text, chapter, &current.language);
             let error = without_points(&first.text);
             return self.written(current, first.text, first.tokens + tokens, error, context);
@@ -180,7 +176,7 @@ impl Writer {
         let mended = mend::mend(&mut text, chapter, &current.language);
         let checked = self.checker.check(&text.title, &text.summary, chapter.headings());
         let fault = checked.and(mended).err();
-        let (user_s, few) = (chapter.title.is_some(), matches!(fault, Some(Fault::PointsDropped(_))));
+        let (user_s, few) = (chapter.title.is_some(), fault.as_ref().is_some_and(Fault::is_of_the_points));
         let tokens = tokens + current.first.as_ref().map_or(0, |first| first.tokens);
         let mut error = None;
         match fault {
