@@ -132,7 +132,7 @@ fn what_is_not_known_yet_says_nothing_of_a_slide() {
         stream.iter().enumerate().for_each(|(i, o)| detector.observe(i as u64, o));
         detector.look(0, at(10.0) + known, &config)
     };
-    let part = config.look_ahead / signals::PARTS;
+    let part = config.look_ahead / PARTS;
     assert_eq!(seen(&[&slide], part), seen(&[&slide, &sentence], part));
     assert_ne!(seen(&[&slide], 2 * part), seen(&[&slide, &sentence], 2 * part));
 }
