@@ -4,25 +4,27 @@
 //! there is time, and [`Session::events`] to collect what came of it. Nothing here blocks but the model itself, one
 //! step at a time.
 
+mod boundaries;
 mod chapter;
 mod period;
 mod resumed;
 mod saved;
 mod sight;
+mod texts;
 mod writer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chapter::{Chapter, Open};
+use chapter::Open;
 pub use chapter::{Line, Timeline};
 use period::Periods;
 pub use writer::{Answer, Statement, Task};
-use writer::{Digest, Of, Progress, Question, Writer};
+use writer::{Question, Writer};
 
-use crate::boundary::{Boundary, Detector, Embed};
-use crate::event::{ChapterEvent, Kind, Reason};
-use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId, Usage, View};
+use crate::boundary::{Detector, Embed};
+use crate::event::{ChapterEvent, Kind};
+use crate::model::{Context, ContextConfig, Dialect, Model, ModelError, SegmentId, Usage};
 use crate::observation::{Observation, Source};
 use crate::time::Span;
 use crate::token_log::Logged;
@@ -41,8 +43,6 @@ pub struct Identity {
 
 /// Lines kept for a chapter that is being written; a chapter has a few hundred.
 const MAX_LINES: usize = 20_000;
-/// Lines after a possible boundary that the model sees when it is asked about it.
-const PROBE_AHEAD: u64 = 6;
 
 /// One stream.
 pub struct Session {
@@ -156,22 +156,6 @@ impl Session {
         self.timeline.unwrap_or_default()
     }
 
-    /// The stream begins, or goes on after a cut: opens a chapter at `time` unless one is open.
-    pub fn begin(&mut self, time: u64) {
-        self.wake(time);
-        self.periods.something(time);
-        if self.open.is_some() {
-            return;
-        }
-        let open = Open::new(self.next_index, time, self.next_segment, self.timeline());
-        self.next_index += 1;
-        self.detector.restart(time);
-        self.watermark = self.watermark.max(time);
-        let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
-        self.open = Some(open);
-        self.events.push_back(event);
-    }
-
     /// Encodes an observation and lets the detector see it.
     ///
     /// # Errors
@@ -256,229 +240,6 @@ impl Session {
             open.coverage.frames += seen;
             open.coverage.frames_dropped += dropped;
         }
-    }
-
-    /// Everything up to `time` has been observed: decides the boundaries this makes ripe.
-    pub fn advance(&mut self, time: u64) {
-        self.watermark = self.watermark.max(time);
-        while let Some(boundary) = self.decide(false) {
-            self.split(boundary, None);
-        }
-        while let Some(period) = self.periods.due(self.watermark, &self.config) {
-            self.digest(period);
-        }
-    }
-
-    /// The next boundary among the candidates that are ripe; at the `end` of the stream every one is.
-    fn decide(&mut self, end: bool) -> Option<Boundary> {
-        let first = self.open.as_ref()?.first_segment;
-        let (context, next) = (&mut self.context, self.next_segment);
-        let (lines, titles) = (&self.lines, self.model.dialect() == Dialect::Titles);
-        let mut probe = |segment: SegmentId| {
-            if titles {
-                return sight::other_title(&mut **context, lines, first, segment);
-            }
-            let of_picture = lines.iter().any(|l| l.segment == segment && l.source == Source::Picture);
-            let question = if of_picture { prompt::probe_picture(segment) } else { prompt::probe(segment) };
-            let view = View { segments: first..next.min(segment + PROBE_AHEAD), memory: false };
-            match context.yes_probability(&view, &question) {
-                Ok(probability) => {
-                    tracing::debug!(segment, probability, "the model was asked about a boundary");
-                    Some(probability)
-                }
-                Err(error) => {
-                    tracing::warn!(%error, segment, "the model could not be asked about a boundary");
-                    None
-                }
-            }
-        };
-        let (detector, now) = (&mut self.detector, self.watermark);
-        if end {
-            detector.finish(now, &self.config, &mut probe)
-        } else {
-            detector.decide(now, &self.config, &mut probe)
-        }
-    }
-
-    fn split(&mut self, boundary: Boundary, title: Option<String>) {
-        self.close(boundary.at, boundary.segment, boundary.decided_at, boundary.reason, title);
-        let open = Open::new(self.next_index, boundary.at, boundary.segment, self.timeline());
-        self.next_index += 1;
-        let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
-        self.open = Some(open);
-        self.events.push_back(event);
-    }
-
-    /// Ends the open chapter at `time`, whatever the detector thinks; the next observation opens a new one.
-    pub fn cut(&mut self, time: u64, reason: Reason, title: Option<String>) {
-        let time = time.max(self.open.as_ref().map_or(0, |open| open.start));
-        if matches!(reason, Reason::Gap | Reason::Segment | Reason::Caps) {
-            let gap = self.periods.gap(time);
-            if let Some(open) = &mut self.open {
-                open.coverage.gap_ns += gap;
-            }
-        }
-        self.close(time, self.next_segment, self.watermark.max(time), reason, title);
-        self.detector.restart(time);
-    }
-
-    /// Nothing came between two running-times (nanoseconds), for too short a while to end the chapter: it is counted and
-    /// told of.
-    pub fn missed(&mut self, from: u64, until: u64) {
-        self.periods.something(from);
-        let gap = self.periods.gap(until);
-        if let Some(open) = &mut self.open {
-            open.coverage.gap_ns += gap;
-        }
-    }
-
-    /// Ends the open chapter at `time` and goes on with a new one there (the user's `split-now`). Where none is open
-    /// there is nothing to end.
-    pub fn split_now(&mut self, time: u64, title: Option<String>) {
-        if self.open.is_some() {
-            self.cut(time, Reason::Manual, title);
-            self.begin(time);
-        }
-    }
-
-    /// The stream has ended at `time`: decides what is still ripe, ends the last chapter, asks for the final digest.
-    pub fn finish(&mut self, time: u64) {
-        self.advance(time);
-        while let Some(boundary) = self.decide(true) {
-            self.split(boundary, None);
-        }
-        self.end(time);
-    }
-
-    /// The stream has ended at `time` and there is no time to decide anything: ends the last chapter, asks for the
-    /// final digest.
-    pub fn end(&mut self, time: u64) {
-        self.watermark = self.watermark.max(time);
-        self.cut(time, Reason::Eos, None);
-        if let Some(period) = self.periods.last(self.watermark, &self.config) {
-            self.digest(period);
-        }
-        if self.model.dialect() == Dialect::Instruct {
-            let period = Span::new(0, self.watermark);
-            self.writer.digest(Digest { period, of: Of::Whole });
-        }
-    }
-
-    fn close(&mut self, end: u64, before: SegmentId, decided_at: u64, reason: Reason, title: Option<String>) {
-        let Some(mut open) = self.open.take() else { return };
-        let span = Span::new(open.start, end);
-        let mut lines = Vec::new();
-        while self.lines.front().is_some_and(|line| line.segment < before) {
-            lines.extend(self.lines.pop_front().filter(|line| line.segment >= open.first_segment));
-        }
-        open.coverage.text_lines += lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
-        let (id, dialect) = (open.id(&self.identity), self.model.dialect());
-        let segments = open.first_segment..before;
-        let mut parts = self.detector.parts(span);
-        if dialect == Dialect::Titles {
-            parts.clear();
-        }
-        self.writer.push(Chapter {
-            id,
-            open,
-            span,
-            segments,
-            parts,
-            lines,
-            decided_at,
-            reason,
-            title,
-            dialect,
-        });
-    }
-
-    /// What the next step of [`Session::work`] is for: who calls it may want to know what time was spent on.
-    pub fn task(&self) -> Option<Task> {
-        self.writer.task(&*self.context)
-    }
-
-    /// Computes one step of the text that is being written, if any. `position` is the running-time the stream has
-    /// reached. Returns whether there was something to do.
-    pub fn work(&mut self, position: u64) -> bool {
-        match self.writer.step(&mut *self.context, &self.config) {
-            Progress::Idle => false,
-            Progress::Running => true,
-            Progress::Closed(written) => {
-                self.note_fault(written.error.as_deref());
-                let chapter = &written.chapter;
-                let mut event = self.event(
-                    Kind::Closed,
-                    &chapter.id,
-                    chapter.open.index,
-                    chapter.open.start,
-                    chapter.open.timeline,
-                );
-                written.fill(&mut event, position.max(self.watermark));
-                if self.config.digest_interval > 0 {
-                    self.writer.note(event.clone());
-                }
-                self.events.push_back(event);
-                true
-            }
-            Progress::Answered(answer) => {
-                self.answers.push_back(answer);
-                true
-            }
-            Progress::Digest(digest) => {
-                self.note_fault(digest.error.as_deref());
-                let id = format!("{}-digest-{}", self.identity.session, self.sequence);
-                let mut event = self.event(
-                    Kind::Digest,
-                    &id,
-                    self.next_index,
-                    digest.digest.period.start,
-                    self.timeline(),
-                );
-                digest.fill(&mut event, position.max(self.watermark));
-                self.events.push_back(event);
-                true
-            }
-        }
-    }
-
-    /// Asks about the stream so far, or about a part of it in stream-time; the answer comes out of
-    /// [`Session::answers`]. It is written on a fork: the stream goes on as if nobody had asked.
-    pub fn ask(&mut self, question: &str, part: Option<Span>) {
-        let failed =
-            |why: &str| Answer { question: question.into(), error: Some(why.into()), ..Answer::default() };
-        if self.model.dialect() != Dialect::Instruct {
-            return self.answers.push_back(failed("this model was not trained to answer questions"));
-        }
-        if question.trim().is_empty() {
-            return self.answers.push_back(failed("there is no question"));
-        }
-        self.trim_spans();
-        let counts = |at: &Span| part.is_none_or(|part| part.overlaps(*at));
-        let lines = self.spans.iter().filter(|(_, at)| counts(at)).copied().collect();
-        self.writer.ask(Question { text: question.into(), span: part, lines });
-    }
-
-    /// Answers in the order of their questions; what is not taken stays for the next call.
-    pub fn answers(&mut self) -> impl Iterator<Item = Answer> + '_ {
-        std::iter::from_fn(|| self.answers.pop_front())
-    }
-
-    fn note_fault(&mut self, error: Option<&str>) {
-        if let Some(error) = error {
-            self.errors += 1;
-            self.last_error = Some(error.to_owned());
-        }
-    }
-
-    /// Gives up on texts that are not written yet: their chapters go out `partial`, saying `why`.
-    pub fn abandon(&mut self, why: &str, position: u64) {
-        self.writer.abandon(why);
-        while self.work(position) {}
-    }
-
-    /// Texts that wait or are being written.
-    pub fn pending(&self) -> usize {
-        self.writer.pending()
     }
 
     /// What came of it, in order; what is not taken stays for the next call.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::tests::{drain, say, session};
 use super::*;
 use crate::config::DigestStyle;
+use crate::event::Reason;
 use crate::mock::{Mock, Script};
 use crate::record::Record;
 use crate::time::SECOND;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::event::Reason;
 use crate::mock::{Mock, Script};
 use crate::time::SECOND;
 
