@@ -15,8 +15,11 @@ mod report;
 mod texts;
 mod watch;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 use gist_core::Config;
 use gist_core::time::seconds;
@@ -54,6 +57,10 @@ pub(crate) struct EvalArgs {
     /// Keeps each session that is done in this file; those that are there are not run again
     #[arg(long, value_name = "FILE", conflicts_with = "boundaries_only")]
     pub(crate) keep: Option<PathBuf>,
+    /// Writes where each session's boundaries are and were found, to look at what was missed: lines of
+    /// {"id", "truth", "found"}, times in seconds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) found: Option<PathBuf>,
     /// Prints one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
@@ -88,7 +95,7 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         ..Config::default()
     };
     let embed = if args.words_only { None } else { watch::embedder()? };
-    let watcher = Watcher::new(args.model.as_deref(), config, embed)?;
+    let watcher = Watcher::new(args.model.as_deref(), config, embed.clone())?;
     let settings = Settings {
         model: watcher.model().unwrap_or_default().to_owned(),
         language: args.language.clone(),
@@ -97,6 +104,7 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         words_only: args.words_only,
     };
     let kept = args.keep.as_deref().map(|path| Kept::open(path, settings)).transpose()?;
+    let mut found = args.found.as_deref().map(create).transpose()?;
     let bar = ProgressBar::new(items.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")?);
     let mut report = report::Report::default();
@@ -112,7 +120,13 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
                 watched
             }
         };
-        report.add(item, &watched);
+        if let Some(file) = &mut found {
+            let told = serde_json::json!({
+                "id": item.id, "truth": item.boundaries(), "found": watched.boundaries,
+            });
+            writeln!(file, "{told}").context("cannot write what was found")?;
+        }
+        report.add(item, &watched, embed.as_deref());
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -122,6 +136,10 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         out!("{report}");
     }
     Ok(())
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).map_err(|why| Class::Input.failure(format!("cannot write {}: {why}", path.display())))
 }
 
 #[cfg(test)]
@@ -141,7 +159,7 @@ mod tests {
         let watcher = Watcher::new(model, Config { write: false, ..Config::default() }, embed).unwrap();
         let mut report = report::Report::default();
         for item in &data::read(&PathBuf::from(format!("{data}{name}.jsonl")), None).unwrap() {
-            report.add(item, &watcher.watch(item).unwrap());
+            report.add(item, &watcher.watch(item).unwrap(), None);
         }
         report.figures()
     }
@@ -202,7 +220,7 @@ mod tests {
         let watcher = Watcher::new(Some("mock"), Config::default(), None).unwrap();
         let watched = watcher.watch(&item).unwrap();
         let mut report = report::Report::default();
-        report.add(&item, &watched);
+        report.add(&item, &watched, None);
         let texts = report.figures().texts.expect("figures of the texts");
         assert_eq!(texts.chapters, watched.closed.len());
         assert!(texts.points > 0 && texts.points_judged <= texts.points);
@@ -215,7 +233,7 @@ mod tests {
         }
         // Kept and taken up again it comes to the same.
         let mut again = report::Report::default();
-        again.add(&item, &Watched::of(&watched.closed));
+        again.add(&item, &Watched::of(&watched.closed), None);
         assert_eq!(
             serde_json::to_value(again.figures()).unwrap(),
             serde_json::to_value(report.figures()).unwrap()

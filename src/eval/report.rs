@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use gist_core::boundary::Embed;
 use serde::Serialize;
 
 use super::data::Item;
@@ -43,6 +44,10 @@ pub(super) struct TextFigures {
     pub(super) chapters: usize,
     /// ROUGE-L of titles with the heading that overlaps them most, mean.
     pub(super) title_rouge_l: Option<f64>,
+    /// Cosine of the embeddings of title and heading, mean; `null` without the embedding model.
+    pub(super) title_cosine: Option<f64>,
+    /// The same with the other headings of the session.
+    pub(super) title_cosine_elsewhere: Option<f64>,
     /// Share of the content words of a heading that stand in the chapter that overlaps it most, mean.
     pub(super) source_coverage: Option<f64>,
     /// Share of points that stand in their span.
@@ -89,7 +94,7 @@ pub(super) struct Report {
 
 impl Report {
     /// Adds a session.
-    pub(super) fn add(&mut self, item: &Item, watched: &Watched) {
+    pub(super) fn add(&mut self, item: &Item, watched: &Watched, embed: Option<&dyn Embed>) {
         let (found, truth) = (&watched.boundaries, &item.boundaries());
         let (window_diff, pk) = metrics::window_diff_and_pk(found, truth, item.duration);
         self.items += 1;
@@ -106,7 +111,7 @@ impl Report {
         self.delays.extend(&watched.delays);
         self.written += watched.written;
         self.partial += watched.partial;
-        self.texts.add(item, &watched.closed);
+        self.texts.add(item, &watched.closed, embed);
     }
 
     /// Means, medians and rates.
@@ -137,6 +142,8 @@ impl Texts {
         TextFigures {
             chapters: self.chapters,
             title_rouge_l: mean(&self.rouge),
+            title_cosine: mean(&self.cosine),
+            title_cosine_elsewhere: mean(&self.cosine_elsewhere),
             source_coverage: mean(&self.coverage),
             faithful: share(self.faithful, self.judged),
             faithful_elsewhere: share(self.faithful_elsewhere, self.judged),
@@ -158,6 +165,8 @@ impl fmt::Display for TextFigures {
             |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1}", 100.0 * share));
         for (name, share) in [
             ("title ROUGE-L", self.title_rouge_l),
+            ("title cosine", self.title_cosine),
+            ("  with other headings", self.title_cosine_elsewhere),
             ("headings covered", self.source_coverage),
             ("faithful points", self.faithful),
             ("  held elsewhere", self.faithful_elsewhere),

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use gist_core::ChapterEvent;
+use gist_core::boundary::Embed;
 use gist_core::event::Point;
 
 use super::data::{Item, Mark};
@@ -19,6 +20,10 @@ const ALIKE: f64 = 0.85;
 pub(super) struct Texts {
     /// ROUGE-L of each title that can be compared.
     pub(super) rouge: Vec<f64>,
+    /// Cosine of each such title's embedding with that of its heading, and with those of the session's other headings on
+    /// average: what sharing a subject comes to.
+    pub(super) cosine: Vec<f64>,
+    pub(super) cosine_elsewhere: Vec<f64>,
     /// Which share of the content words of each heading stands in the chapter.
     pub(super) coverage: Vec<f64>,
     /// Points that are faithful, would be if they named another place of the talk, could be looked at, and all.
@@ -50,7 +55,7 @@ struct Line {
 
 impl Texts {
     /// Adds the closed chapters of a session.
-    pub(super) fn add(&mut self, item: &Item, chapters: &[ChapterEvent]) {
+    pub(super) fn add(&mut self, item: &Item, chapters: &[ChapterEvent], embed: Option<&dyn Embed>) {
         let said = item.lines.iter().chain(&item.slides);
         let mut lines: Vec<Line> = said
             .map(|line| Line {
@@ -95,20 +100,48 @@ impl Texts {
                 self.faithful_elsewhere += usize::from(elsewhere == Some(true));
             }
         }
-        self.compare(item, chapters);
+        let headings = headings(item);
+        if !chapters.is_empty() {
+            self.compare_titles(&headings, chapters, embed);
+            self.cover(&headings, chapters);
+        }
     }
 
-    /// Titles and texts against the headings of people, where both are in the same script.
-    fn compare(&mut self, item: &Item, chapters: &[ChapterEvent]) {
-        let headings = headings(item);
+    /// Titles against the headings of people, where both are in the same script.
+    fn compare_titles(
+        &mut self,
+        headings: &[Heading<'_>],
+        chapters: &[ChapterEvent],
+        embed: Option<&dyn Embed>,
+    ) {
+        let embed = |text: &str| embed.and_then(|embed| embed.embed(text));
+        let directions: Vec<_> = headings.iter().map(|(heading, _)| embed(heading)).collect();
         for chapter in chapters.iter().filter(|chapter| !chapter.title.is_empty()) {
             let span = (chapter.start, chapter.end.unwrap_or(chapter.start));
-            let nearest = headings.iter().max_by(|a, b| overlap(a.1, span).total_cmp(&overlap(b.1, span)));
-            if let Some((heading, _)) = nearest.filter(|(heading, _)| same_script(heading, &chapter.title)) {
-                self.rouge.push(rouge_l(&chapter.title, heading));
+            let nearest = (0..headings.len())
+                .max_by(|a, b| overlap(headings[*a].1, span).total_cmp(&overlap(headings[*b].1, span)))
+                .filter(|i| same_script(headings[*i].0, &chapter.title));
+            let Some(nearest) = nearest else { continue };
+            self.rouge.push(rouge_l(&chapter.title, headings[nearest].0));
+            let Some(title) = embed(&chapter.title) else { continue };
+            let cosines = directions.iter().map(|heading| Some(cosine(&title, heading.as_ref()?)));
+            let (mut others, mut count) = (0.0, 0);
+            for (i, cosine) in cosines.enumerate() {
+                match cosine {
+                    Some(cosine) if i == nearest => self.cosine.push(cosine),
+                    Some(cosine) => (others, count) = (others + cosine, count + 1),
+                    None => {}
+                }
+            }
+            if count > 0 {
+                self.cosine_elsewhere.push(others / f64::from(count));
             }
         }
-        for (heading, span) in &headings {
+    }
+
+    /// How much of what people's headings name stands in the chapters, where both are in the same script.
+    fn cover(&mut self, headings: &[Heading<'_>], chapters: &[ChapterEvent]) {
+        for (heading, span) in headings {
             let wanted = content(heading);
             let best = chapters.iter().max_by(|a, b| {
                 let of = |chapter: &ChapterEvent| {
@@ -127,6 +160,11 @@ impl Texts {
     }
 }
 
+/// Of unit vectors.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum()
+}
+
 /// Title, summary, conclusion and points.
 fn texts(chapter: &ChapterEvent) -> impl Iterator<Item = &str> {
     let all = [&chapter.title, &chapter.summary, &chapter.conclusion].into_iter();
@@ -134,8 +172,10 @@ fn texts(chapter: &ChapterEvent) -> impl Iterator<Item = &str> {
     all.chain(points).map(String::as_str).filter(|text| !text.is_empty())
 }
 
-/// The headings of people with their spans in seconds.
-fn headings(item: &Item) -> Vec<(&str, (f64, f64))> {
+/// What people wrote over a chapter, and its span in seconds.
+type Heading<'a> = (&'a str, (f64, f64));
+
+fn headings(item: &Item) -> Vec<Heading<'_>> {
     let mut marks: Vec<&Mark> = item.chapters.iter().filter(|mark| mark.t < item.duration).collect();
     marks.sort_by(|a, b| a.t.total_cmp(&b.t));
     let ends = marks.iter().skip(1).map(|mark| mark.t).chain(std::iter::once(item.duration));
@@ -231,9 +271,22 @@ mod tests {
         event
     }
 
+    /// Texts point where their letters do.
+    #[derive(Debug)]
+    struct Letters;
+
+    impl Embed for Letters {
+        fn embed(&self, text: &str) -> Option<Vec<f32>> {
+            let letters = text.to_lowercase();
+            let counts: Vec<f32> = ('a'..='z').map(|c| letters.matches(c).count() as f32).collect();
+            let length = counts.iter().map(|n| n * n).sum::<f32>().sqrt();
+            (length > 0.0).then(|| counts.iter().map(|n| n / length).collect())
+        }
+    }
+
     fn measured(chapters: &[ChapterEvent]) -> Texts {
         let mut texts = Texts::default();
-        texts.add(&serde_json::from_str(ITEM).unwrap(), chapters);
+        texts.add(&serde_json::from_str(ITEM).unwrap(), chapters, Some(&Letters));
         texts
     }
 
@@ -251,6 +304,16 @@ mod tests {
         let texts = measured(&[chapter(&["A node asks a seed."])]);
         assert_eq!(texts.coverage, [1.0]);
         assert!(texts.rouge[0] > 0.8, "{:?}", texts.rouge);
+        assert!(texts.cosine[0] > 0.9, "{:?}", texts.cosine);
+        assert!(texts.cosine_elsewhere.is_empty(), "there is no other heading");
+    }
+
+    #[test]
+    fn a_title_is_nearer_to_its_own_heading_than_to_the_others() {
+        let item = ITEM.replace(r#"{"t":60}"#, r#"{"t":60,"title":"Which fees miners choose"}"#);
+        let mut texts = Texts::default();
+        texts.add(&serde_json::from_str(&item).unwrap(), &[chapter(&["A node."])], Some(&Letters));
+        assert!(texts.cosine[0] > texts.cosine_elsewhere[0], "{texts:?}");
     }
 
     #[test]
