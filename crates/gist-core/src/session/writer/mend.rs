@@ -13,7 +13,7 @@ use crate::session::chapter::Chapter;
 
 /// The most words in a row that may be copied.
 const MOST_COPIED: usize = 12;
-/// Points a chapter has when its own sentences make them.
+/// Points a chapter has when its own sentences make them, and is left with when what is told twice is taken out.
 const LEAST_POINTS: usize = 3;
 /// The most sentences of a summary.
 const MOST_SENTENCES: usize = 3;
@@ -134,9 +134,10 @@ fn mend_parts(text: &mut Text, source: &Source, language: &str) {
     }
 }
 
-/// What a conclusion says again, and points the summary tells already, as long as three are left.
+/// What a conclusion says again; points the summary tells already, as long as three are left; and sentences of the summary
+/// that a point tells still, as long as one is left.
 fn leave_out_what_is_told_twice(text: &mut Text) {
-    let told: Vec<&str> = sentences(&text.summary);
+    let mut told: Vec<&str> = sentences(&text.summary);
     let is_told = |said: &str| told.iter().any(|sentence| same_words(sentence, said));
     let again = |other: &TextPoint| same_words(&other.text, &text.conclusion);
     if is_told(&text.conclusion)
@@ -147,10 +148,16 @@ fn leave_out_what_is_told_twice(text: &mut Text) {
     }
     let repeated: Vec<usize> = (0..text.points.len()).filter(|&i| is_told(&text.points[i].text)).collect();
     for i in repeated.into_iter().rev() {
-        if text.points.len() > 3 {
+        if text.points.len() > LEAST_POINTS {
             text.points.remove(i);
         }
     }
+    for i in (0..told.len()).rev() {
+        if told.len() > 1 && text.points.iter().any(|point| same_words(&point.text, told[i])) {
+            told.remove(i);
+        }
+    }
+    text.summary = told.concat().trim_end().to_owned();
 }
 
 /// Has a chapter tell of itself, in its own sentences, where its text came to nothing. Not in another language than that

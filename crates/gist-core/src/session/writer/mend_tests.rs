@@ -77,6 +77,19 @@ fn a_text_goes_out_without_what_nobody_said() {
 }
 
 #[test]
+fn a_summary_leaves_out_what_a_point_tells() {
+    let mut text =
+        text(&[(0, "The node saves everything to disk."), (1, "Pieter Wuille wrote Ultraprune in 2012.")]);
+    text.summary = "A node saves everything to disk. An accumulator would replace the database.".into();
+    mend(&mut text, &chapter(), "English").unwrap();
+    assert_eq!(text.summary, "An accumulator would replace the database.");
+    assert_eq!(points(&text).len(), 2);
+    text.summary = "A node saves everything to disk. Pieter Wuille wrote Ultraprune in 2012.".into();
+    mend(&mut text, &chapter(), "English").unwrap();
+    assert_eq!(text.summary, "A node saves everything to disk.", "a sentence is left");
+}
+
+#[test]
 fn what_is_copied_is_cut() {
     let mut text = text(&[(0, LINES[0]), (1, LINES[1]), (2, LINES[2])]);
     text.summary = LINES.join(" ");
