@@ -30,15 +30,12 @@ use gst::subclass::prelude::*;
 use super::CAT;
 use super::intake::{Intake, Mark, Refused};
 use super::outbox::{Out, Outbox};
+use super::sink::{BREAK, Sink, duration_of};
 use super::stats::Report;
 use super::worker::{self, Worker};
 
 const DEFAULT_MODEL: &str = "whisper-base";
 const DEFAULT_LANGUAGE: &str = "auto";
-/// Timestamps may be this far off the count of samples: rounding, and clocks that drift.
-const JITTER: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-/// From this far off, the samples do not continue those before.
-const BREAK: gst::ClockTime = gst::ClockTime::from_seconds(1);
 /// How long a stop waits for the worker, which looks up between two tokens.
 const JOIN: Duration = Duration::from_secs(5);
 /// At most one overload warning in this time.
@@ -64,25 +61,6 @@ struct Run {
     report: Arc<Report>,
 }
 
-/// What the sink pad knows; touched by its streaming thread alone, but for flushes.
-#[derive(Default)]
-struct Sink {
-    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Samples are 16-bit integers, not floats.
-    integers: bool,
-    /// STREAM_START and CAPS of the text, to be sent again when a flush has swallowed them.
-    stream_start: Option<gst::Event>,
-    caps: Option<gst::Event>,
-    live: Option<bool>,
-    /// The PTS the next buffer should have.
-    expected: Option<gst::ClockTime>,
-    /// Samples since `anchor`, the last PTS that was believed.
-    counted: u64,
-    anchor: gst::ClockTime,
-    dropped: u64,
-    warned: Option<Instant>,
-}
-
 /// The element. Lock order: `sink` → `run` → `settings`; none is held while pushing, posting, querying or waiting.
 pub struct GistTranscriber {
     sinkpad: gst::Pad,
@@ -96,10 +74,6 @@ pub struct GistTranscriber {
 /// Data behind these locks is plain: a panic while one was held leaves nothing half-done that could hurt.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn duration_of(samples: u64) -> gst::ClockTime {
-    gst::ClockTime::from_nseconds(samples * SAMPLE_NS)
 }
 
 impl GistTranscriber {
@@ -339,33 +313,6 @@ impl GistTranscriber {
     }
 }
 
-impl Sink {
-    /// Where `samples` samples with this PTS lie, and the mark to set before them if that needs saying.
-    fn place(&mut self, pts: Option<gst::ClockTime>, samples: u64) -> Option<Mark> {
-        let start = || self.segment.as_ref().and_then(|s| s.start()).unwrap_or_default();
-        let pts = pts.or(self.expected).unwrap_or_else(start);
-        let mark = match self.expected {
-            Some(expected) if pts.absdiff(expected) <= JITTER => None,
-            Some(expected) if pts.absdiff(expected) < BREAK => Some(Mark::Time(pts)),
-            _ => Some(Mark::Restart(pts)),
-        };
-        if mark.is_some() {
-            (self.anchor, self.counted) = (pts, 0);
-        }
-        self.counted += samples;
-        // A hostile PTS may lie at the end of all time.
-        self.expected = Some(self.anchor.saturating_add(duration_of(self.counted)));
-        mark
-    }
-
-    /// FLUSH_STOP: the next buffer begins anew. Caps and liveness stay. Returns STREAM_START and CAPS.
-    fn flush(&mut self) -> (Option<gst::Event>, Option<gst::Event>) {
-        self.segment = None;
-        self.expected = None;
-        (self.stream_start.clone(), self.caps.clone())
-    }
-}
-
 #[glib::object_subclass]
 impl ObjectSubclass for GistTranscriber {
     const NAME: &'static str = "GstGistTranscriber";
@@ -522,33 +469,5 @@ impl ElementImpl for GistTranscriber {
             self.stop();
         }
         done
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sound_that_goes_on_needs_no_mark_after_a_month() {
-        let day = 24 * 3600 * SAMPLE_RATE as u64;
-        let mut sink = Sink::default();
-        assert!(matches!(sink.place(Some(gst::ClockTime::SECOND), 160), Some(Mark::Restart(_))));
-        for days in [12, 13, 14, 30] {
-            sink.counted = days * day;
-            sink.expected = Some(sink.anchor + gst::ClockTime::from_seconds(days * 24 * 3600));
-            let pts = sink.expected;
-            assert!(sink.place(pts, 160).is_none(), "day {days}");
-            let next = pts.map(|pts| pts + gst::ClockTime::from_mseconds(10));
-            assert!(sink.place(next, 160).is_none(), "day {days}, the buffer after");
-        }
-    }
-
-    #[test]
-    fn a_pts_at_the_end_of_all_time_is_no_panic() {
-        let mut sink = Sink::default();
-        sink.place(Some(gst::ClockTime::MAX), 16_000);
-        sink.place(None, 16_000);
-        assert_eq!(sink.expected, Some(gst::ClockTime::MAX));
     }
 }

@@ -4,6 +4,7 @@ mod imp;
 mod intake;
 mod models;
 mod outbox;
+mod sink;
 mod stats;
 mod worker;
 

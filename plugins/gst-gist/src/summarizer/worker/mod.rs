@@ -1,20 +1,18 @@
 //! The thread that does everything slow: loads the model, reads the screen, encodes, decides, writes.
 
+mod load;
+mod look;
+
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read};
+use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use gist_core::Observation;
-use gist_core::model::ContextConfig;
-use gist_core::observation::Source as From;
-use gist_core::picture::{Gate, Pair};
-use gist_core::session::{Identity, Session};
-use gist_core::time::Span;
-use gist_screen::{Picture, ScreenReader};
+use gist_core::session::Session;
+use gist_screen::ScreenReader;
 use gst::glib;
 use gst::prelude::*;
 
@@ -22,19 +20,15 @@ use super::CAT;
 use super::backend;
 use super::busy::{Busy, Stage, Stopwatch};
 use super::chapters::Out;
-use super::embedder;
 use super::emit::{Emitter, Ways};
 use super::intake::{Command, Intake, Item, Turn};
 use super::pairs::Pairs;
-use super::sampler::Sampled;
 use super::settings::Settings;
 
 /// Steps of writing between two observations of a live stream.
 const STEPS_BETWEEN: usize = 8;
 /// When a live stream waits for longer than this, one step has to do, until it is caught up with.
 const BEHIND: u64 = 2 * gst::ClockTime::SECOND.nseconds();
-/// Bytes of `resume-from` that are read: years of chapters.
-const MAX_EVENTS: u64 = 256 << 20;
 /// How often the `chapters` pad is told that nothing happened.
 const GAP_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
 
@@ -171,71 +165,6 @@ impl Worker {
         more
     }
 
-    /// Loads the model and opens a context; `None` when the element stopped meanwhile.
-    fn load(&mut self) -> Result<Option<Session>, String> {
-        self.report.state("loading");
-        let start = Instant::now();
-        let source = std::mem::take(&mut self.source);
-        let mut told = 0;
-        self.progress(gst::ProgressType::Start, &format!("loading {}", self.settings.model));
-        let plan = |plan: &str| {
-            let text = format!("{} takes {plan}", self.settings.model);
-            self.post_progress(gst::ProgressType::Continue, "gist-memory", &text);
-        };
-        let model = backend::load(source, &self.settings, plan, |share| {
-            let percent = (share * 100.0) as u32;
-            if percent >= told + 10 {
-                told = percent;
-                self.progress(
-                    gst::ProgressType::Continue,
-                    &format!("loading {}: {percent} %", self.settings.model),
-                );
-            }
-        })?;
-        let settings = &self.settings;
-        let identity = Identity {
-            stream: settings.stream_name.clone(),
-            session: settings.session_id.clone(),
-            first_index: settings.first_index,
-        };
-        let context = ContextConfig {
-            context_length: settings.context_length as usize,
-            memory_length: settings.memory_length as usize,
-            max_pixels: settings.max_pixels as usize,
-            eviction: settings.eviction.into(),
-            attention_budget: settings.attention_budget(),
-            token_log: CAT.above_threshold(gst::DebugLevel::Log),
-            ..ContextConfig::default()
-        };
-        let core = settings.core.clone();
-        let session = match settings.restore_from() {
-            None => Session::new(model, identity, core, context),
-            Some(path) => {
-                let file =
-                    File::open(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-                Session::restore(model, identity, core, context, &mut BufReader::with_capacity(1 << 20, file))
-            }
-        };
-        let mut session = session.map_err(|error| error.to_string())?;
-        let say = |text: &str| self.post_progress(gst::ProgressType::Continue, "gist-embed", text);
-        if let Some(embedder) = embedder::load(settings, say)? {
-            session.embed_with(embedder);
-        }
-        if let Some(path) = settings.resume_from() {
-            let cannot = |why: String| format!("{} cannot be taken up: {why}", path.display());
-            let file = File::open(&path).map_err(|error| cannot(error.to_string()))?;
-            let mut lines = String::new();
-            file.take(MAX_EVENTS).read_to_string(&mut lines).map_err(|error| cannot(error.to_string()))?;
-            let record = gist_core::Record::parse(&lines).map_err(cannot)?;
-            session.resume(&record).map_err(|error| cannot(error.to_string()))?;
-        }
-        let millis = start.elapsed().as_millis() as u64;
-        self.report.model_load_ms.store(millis, Ordering::Relaxed);
-        self.report.state("ready");
-        self.progress(gst::ProgressType::Complete, &format!("{} is ready after {millis} ms", settings.model));
-        Ok(Some(session))
-    }
-
     fn progress(&self, kind: gst::ProgressType, text: &str) {
         self.post_progress(kind, "gist-load", text);
     }
@@ -369,65 +298,6 @@ impl Worker {
         if time >= live.next_gap {
             live.next_gap = time + GAP_INTERVAL;
             self.emitter.outbox.chapters(Out::Gap(time));
-        }
-    }
-
-    fn look(&mut self, live: &mut Live, time: u64, picture: Sampled) {
-        self.report.frames_looked_at.fetch_add(1, Ordering::Relaxed);
-        live.session.count_frames(1, 0);
-        match picture {
-            Sampled::Grey(picture) => self.read(live, time, &picture),
-            Sampled::Colour { width, height, pixels } => {
-                if let Some((pair, span)) = live.pairs.push(time, width, height, pixels) {
-                    self.show(live, &pair, span);
-                }
-            }
-        }
-    }
-
-    /// Shows a model that sees two pictures.
-    fn show(&self, live: &mut Live, pair: &Pair, span: Span) {
-        let gate = self.element.upgrade().map_or(Gate::default(), |element| element.gate());
-        let before = live.session.usage().vision_ns;
-        let seen = live.session.see(pair, span, gate);
-        let vision = live.session.usage().vision_ns.saturating_sub(before);
-        live.stopwatch.lap_in_two(&self.report.busy, Stage::Vision, Stage::Encode, vision);
-        if let Err(error) = seen {
-            self.warn(&format!("A picture could not be encoded: {error}"));
-        }
-    }
-
-    /// A picture that waits for its second gets none: the stream ends or breaks here.
-    fn show_last(&self, live: &mut Live) {
-        if let Some((pair, span)) = live.pairs.finish() {
-            self.show(live, &pair, span);
-        }
-    }
-
-    /// Reads the text on a picture.
-    fn read(&mut self, live: &mut Live, time: u64, picture: &Picture) {
-        if live.blind {
-            return;
-        }
-        let seen = match &mut live.reader {
-            Some(reader) => reader.look(time, picture),
-            none => ScreenReader::new(gist_screen::Options::default())
-                .and_then(|reader| none.insert(reader).look(time, picture)),
-        };
-        self.spent(live, Stage::Ocr);
-        match seen {
-            Ok(None) => {}
-            Ok(Some(screen)) => {
-                let span = Span::new(screen.since, time);
-                self.observe(
-                    live,
-                    Observation { source: From::Screen, span, text: screen.text, turn: false },
-                );
-            }
-            Err(error) => {
-                self.warn(&format!("Text on the picture is not read any more: {error}"));
-                live.blind = true;
-            }
         }
     }
 
