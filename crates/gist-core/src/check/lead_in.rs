@@ -325,9 +325,17 @@ fn han(sentence: &str) -> Option<&str> {
     Some(rest.trim_start_matches(['，', ',', '：', ':']))
 }
 
-fn capital(text: &str) -> String {
+/// The text with a capital at its beginning.
+pub(crate) fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+    let Some(first) = chars.next() else { return String::new() };
+    // Not of a name that begins with a small letter on purpose (iOS, dbcache_size).
+    let rest = chars.as_str();
+    let word = rest.split(char::is_whitespace).next().unwrap_or("");
+    if word.chars().any(|c| c.is_uppercase() || c.is_ascii_digit() || c == '_') {
+        return text.to_owned();
+    }
+    first.to_uppercase().chain(rest.chars()).collect()
 }
 
 /// The title without what only says that there will be something of it: "Introduction to", "的介绍".

@@ -2,7 +2,7 @@
 //! are spelt as they were, lead-ins are taken off, what is copied is cut.
 
 use super::chapter::{Text, TextPoint};
-use crate::check::lead_in::{bare_title, sentences, without_lead_ins};
+use crate::check::lead_in::{bare_title, capital, sentences, without_lead_ins};
 use crate::check::salient::{key_terms, salient};
 use crate::check::script::is_in_script_of;
 use crate::check::source::{Lookup, Source};
@@ -267,18 +267,6 @@ fn without_opener(text: &str) -> &str {
         rest = rest[opener.len()..].trim_start();
     }
     rest
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    let Some(first) = chars.next() else { return String::new() };
-    // Not of a name that begins with a small letter on purpose (iOS, dbcache_size).
-    let rest = chars.as_str();
-    let word = rest.split(char::is_whitespace).next().unwrap_or("");
-    if word.chars().any(|c| c.is_uppercase() || c.is_ascii_digit() || c == '_') {
-        return text.to_owned();
-    }
-    first.to_uppercase().chain(rest.chars()).collect()
 }
 
 #[cfg(test)]
