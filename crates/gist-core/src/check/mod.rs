@@ -40,8 +40,13 @@ const GENERIC: [&str; 17] = [
     "概述",
 ];
 
-/// What of the instructions for a title small models repeat in its place, as [`normal`] has it.
-const ECHOES: [&str; 3] = ["8words", "thischapter", "nootherchapter"];
+/// What of the instructions for a title small models repeat in its place, as [`normal`] has it; in Chinese what they make
+/// of it.
+const ECHOES: [&str; 8] =
+    ["8words", "thischapter", "nootherchapter", "3到8", "8个字", "本章主题", "本章的主题", "其他章节"];
+/// The same for a summary.
+const SUMMARY_ECHOES: [&str; 5] =
+    ["factsthemselves", "asanewspaper", "whoorwhatdoeswhat", "事实本身", "像报纸"];
 
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +110,12 @@ pub(crate) fn same_words(a: &str, b: &str) -> bool {
     let both = left.intersection(&right).count();
     let either = left.len() + right.len() - both;
     if either == 0 { normal(a) == normal(b) } else { 3 * both >= 2 * either }
+}
+
+/// Whether a sentence of a summary is its instructions.
+pub(crate) fn is_summary_echo(sentence: &str) -> bool {
+    let letters = normal(sentence);
+    SUMMARY_ECHOES.iter().any(|echo| letters.contains(echo))
 }
 
 impl Fault {
@@ -261,11 +272,18 @@ mod tests {
             points: None,
         };
         let asked = normal(&asked.text());
-        assert!(ECHOES.iter().all(|echo| asked.contains(echo)), "the words are those of the prompt");
-        for title in ["3 to 8 words that name this chapter's", "Chapter Summary: 3 to 8 words"] {
+        let mut echoes = ECHOES.iter().chain(&SUMMARY_ECHOES).filter(|echo| echo.is_ascii());
+        assert!(echoes.all(|echo| asked.contains(echo)), "the words are those of the prompt");
+        for title in [
+            "3 to 8 words that name this chapter's",
+            "Chapter Summary: 3 to 8 words",
+            "3到8个字描述本章的主题，具体到足以让其他章节无法容纳的地步",
+        ] {
             let fault = Checker::default().check(title, "Nodes ask seeds.", none());
             assert!(matches!(fault, Err(Fault::TitleEcho)), "{title}");
         }
+        assert!(is_summary_echo("简短的句子陈述事实本身，就像报纸一样：谁或什么做了什么，为什么"));
+        assert!(!is_summary_echo("Newspapers print facts."));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::check::lead_in::{bare_title, capital, sentences, without_lead_ins};
 use crate::check::salient::{key_terms, salient};
 use crate::check::script::is_in_script_of;
 use crate::check::source::{Lookup, Source};
-use crate::check::{Fault, normal, same_words};
+use crate::check::{Fault, is_summary_echo, normal, same_words};
 use crate::observation::Source as From;
 use crate::prompt::{self, MOST_POINTS, flat};
 use crate::session::chapter::Chapter;
@@ -45,7 +45,7 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     mend_points(text, &source, language);
     let sayable = |text: &str| -> Vec<String> {
         let kept = sentences(text).into_iter().map(str::trim).filter(|sentence| source.bears_out(sentence));
-        kept.filter(|sentence| !lists_terms(sentence))
+        kept.filter(|sentence| !lists_terms(sentence) && !is_summary_echo(sentence))
             .filter_map(|sentence| source.shorten(sentence, MOST_COPIED))
             .map(|sentence| ended(&sentence))
             .filter(|sentence| is_statement(sentence))
