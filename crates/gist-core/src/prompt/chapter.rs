@@ -67,12 +67,12 @@ impl ChapterPrompt<'_> {
         text + &format!("Answer with one JSON object, its texts in {}.", self.language)
     }
 
-    /// What each field is for.
+    /// What each field is for. Title and summary in sentences: of "title: 3 to 8 words that name …" small models make
+    /// the title, above all in another language.
     fn fields(&self, points: &str) -> String {
         let mut text = format!(
-            "- title: 3 to 8 words that name this chapter's own subject, so concrete that no other chapter could bear it\n\
-             - summary: one or two short sentences that state the facts themselves, as a newspaper does: who or what \
-             does what, and why\n\
+            "The title names in 3 to 8 words what this chapter alone is about. The summary tells in one or two short \
+             sentences who or what does what, and why, as a newspaper would.\n\
              {points}\
              - keywords: 3 to 6 key terms of this chapter\n\
              - conclusion: one sentence with what follows from it\n"
