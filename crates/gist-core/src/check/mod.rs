@@ -43,9 +43,10 @@ const GENERIC: [&str; 17] = [
 /// What of the instructions for a title small models repeat in its place, as [`normal`] has it; in Chinese what they make
 /// of it.
 const ECHOES: [&str; 8] =
-    ["8words", "thischapter", "chapteralone", "3到8", "8个字", "本章主题", "本章的主题", "其他章节"];
+    ["8words", "thischapter", "nootherchapter", "3到8", "8个字", "本章主题", "本章的主题", "其他章节"];
 /// The same for a summary.
-const SUMMARY_ECHOES: [&str; 4] = ["asanewspaper", "whoorwhatdoeswhat", "事实本身", "像报纸"];
+const SUMMARY_ECHOES: [&str; 5] =
+    ["factsthemselves", "asanewspaper", "whoorwhatdoeswhat", "事实本身", "像报纸"];
 
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

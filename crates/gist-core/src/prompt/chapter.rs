@@ -67,12 +67,20 @@ impl ChapterPrompt<'_> {
         text + &format!("Answer with one JSON object, its texts in {}.", self.language)
     }
 
-    /// What each field is for. Title and summary in sentences: of "title: 3 to 8 words that name …" small models make
-    /// the title, above all in another language.
+    /// What each field is for. In a list English texts have more points that hold; in another language, and now and then
+    /// in English, small models make "3 to 8 words that name …" the title, but not of sentences.
     fn fields(&self, points: &str) -> String {
-        let mut text = format!(
+        let listed = self.language.eq_ignore_ascii_case("English") && self.avoid.is_none();
+        let head = if listed {
+            "- title: 3 to 8 words that name this chapter's own subject, so concrete that no other chapter could bear it\n\
+             - summary: one or two short sentences that state the facts themselves, as a newspaper does: who or what \
+             does what, and why"
+        } else {
             "The title names in 3 to 8 words what this chapter alone is about. The summary tells in one or two short \
-             sentences who or what does what, and why, as a newspaper would.\n\
+             sentences who or what does what, and why, as a newspaper would."
+        };
+        let mut text = format!(
+            "{head}\n\
              {points}\
              - keywords: 3 to 6 key terms of this chapter\n\
              - conclusion: one sentence with what follows from it\n"
