@@ -43,7 +43,7 @@ const GENERIC: [&str; 17] = [
 /// What of the instructions for a title small models repeat in its place, as [`normal`] has it; in Chinese what they make
 /// of it.
 const ECHOES: [&str; 8] =
-    ["8words", "thischapter", "nootherchapter", "3到8", "8个字", "本章主题", "本章的主题", "其他章节"];
+    ["8words", "thischapter", "nootherchapter", "3到8个", "8个字", "本章主题", "本章的主题", "其他章节"];
 /// The same for a summary.
 const SUMMARY_ECHOES: [&str; 5] =
     ["factsthemselves", "asanewspaper", "whoorwhatdoeswhat", "事实本身", "像报纸"];
