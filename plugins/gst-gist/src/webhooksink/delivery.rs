@@ -230,8 +230,9 @@ impl Delivery {
 
     /// Whether nothing is to be done now. What is being sent is due until it is done.
     fn idle(&self) -> bool {
-        let due = self.spool.due(Spool::ENDPOINT, SystemTime::now(), 1);
-        self.writer.waiting() == 0 && due.is_ok_and(|due| due.is_empty())
+        // The writer first: what it has let go of is in the spool then.
+        self.writer.waiting() == 0
+            && self.spool.due(Spool::ENDPOINT, SystemTime::now(), 1).is_ok_and(|due| due.is_empty())
     }
 
     /// Has [`Delivery::flush`] look whether to go on.
