@@ -22,13 +22,9 @@ impl Session {
         if self.open.is_some() {
             return;
         }
-        let open = Open::new(self.next_index, time, self.next_segment, self.timeline());
-        self.next_index += 1;
         self.detector.restart(time);
         self.watermark = self.watermark.max(time);
-        let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
-        self.open = Some(open);
-        self.events.push_back(event);
+        self.open_chapter(time, self.next_segment);
     }
 
     /// Everything up to `time` has been observed: decides the boundaries this makes ripe.
@@ -46,20 +42,14 @@ impl Session {
     /// told of.
     pub fn missed(&mut self, from: u64, until: u64) {
         self.periods.something(from);
-        let gap = self.periods.gap(until);
-        if let Some(open) = &mut self.open {
-            open.coverage.gap_ns += gap;
-        }
+        self.count_gap(until);
     }
 
     /// Ends the open chapter at `time`, whatever the detector thinks; the next observation opens a new one.
     pub fn cut(&mut self, time: u64, reason: Reason, title: Option<String>) {
         let time = time.max(self.open.as_ref().map_or(0, |open| open.start));
         if matches!(reason, Reason::Gap | Reason::Segment | Reason::Caps) {
-            let gap = self.periods.gap(time);
-            if let Some(open) = &mut self.open {
-                open.coverage.gap_ns += gap;
-            }
+            self.count_gap(time);
         }
         self.close(time, self.next_segment, self.watermark.max(time), reason, title);
         self.detector.restart(time);
@@ -130,11 +120,23 @@ impl Session {
 
     fn split(&mut self, boundary: Boundary) {
         self.close(boundary.at, boundary.segment, boundary.decided_at, boundary.reason, None);
-        let open = Open::new(self.next_index, boundary.at, boundary.segment, self.timeline());
+        self.open_chapter(boundary.at, boundary.segment);
+    }
+
+    fn open_chapter(&mut self, start: u64, first_segment: SegmentId) {
+        let open = Open::new(self.next_index, start, first_segment, self.timeline());
         self.next_index += 1;
         let event = self.event(Kind::Opened, &open.id(&self.identity), open.index, open.start, open.timeline);
         self.open = Some(open);
         self.events.push_back(event);
+    }
+
+    /// Counts what is missing up to `until`.
+    fn count_gap(&mut self, until: u64) {
+        let gap = self.periods.gap(until);
+        if let Some(open) = &mut self.open {
+            open.coverage.gap_ns += gap;
+        }
     }
 
     pub(super) fn close(
