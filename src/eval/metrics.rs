@@ -72,6 +72,19 @@ pub(crate) fn window_diff_and_pk(found: &[f64], truth: &[f64], duration: f64) ->
     (differ as f64 / windows as f64, split as f64 / windows as f64)
 }
 
+/// How well a value tells what is from what is not: the area under its ROC curve, .5 for not at all.
+pub(crate) fn area_under_roc(values: &mut [(f64, bool)]) -> f64 {
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut area, mut hits) = (0.0, 0.0, 0.0);
+    for same in values.chunk_by(|a, b| a.0 == b.0) {
+        let hit = same.iter().filter(|v| v.1).count() as f64;
+        let miss = same.len() as f64 - hit;
+        area += hit * (below + miss / 2.0);
+        (below, hits) = (below + miss, hits + hit);
+    }
+    if below * hits > 0.0 { area / (below * hits) } else { 0.5 }
+}
+
 /// How many found boundaries have no true one within `tolerance`.
 pub(crate) fn strays(found: &[f64], truth: &[f64], tolerance: f64) -> usize {
     found.iter().filter(|f| truth.iter().all(|t| (*f - t).abs() > tolerance)).count()
@@ -135,6 +148,18 @@ mod tests {
         window_diff_and_pk(&[], &[], 0.2);
         window_diff_and_pk(&[0.1], &[], 0.2);
         assert_eq!(segments(&[0.0, 5.0], 2.0), [(0.0, 2.0)]);
+    }
+
+    #[test]
+    fn the_area_is_the_share_of_pairs_in_the_right_order() {
+        let area = |values: &[(f64, bool)]| area_under_roc(&mut values.to_vec());
+        assert_eq!(area(&[(3.0, true), (1.0, false), (2.0, false)]), 1.0);
+        assert_eq!(
+            area(&[(2.0, true), (1.0, false), (2.0, false), (3.0, false)]),
+            0.5,
+            "a tie is half a pair"
+        );
+        assert_eq!(area(&[(1.0, true)]), 0.5);
     }
 
     #[test]

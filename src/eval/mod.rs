@@ -10,10 +10,12 @@
 pub(crate) mod data;
 mod kept;
 mod likeness;
-mod metrics;
+pub(crate) mod metrics;
 mod report;
 mod texts;
 mod watch;
+
+pub(crate) use watch::embedder;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -94,7 +96,7 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         preset: gist_core::prompt::preset::Preset::of(&preset).unwrap_or_default(),
         ..Config::default()
     };
-    let embed = if args.words_only { None } else { watch::embedder()? };
+    let embed = if args.words_only { None } else { embedder()? };
     let watcher = Watcher::new(args.model.as_deref(), config, embed.clone())?;
     let settings = Settings {
         model: watcher.model().unwrap_or_default().to_owned(),

@@ -142,7 +142,7 @@ impl Watched {
 }
 
 /// The embedding model, if it is on this machine; else says how to get it.
-pub(super) fn embedder() -> anyhow::Result<Option<Arc<dyn Embed>>> {
+pub(crate) fn embedder() -> anyhow::Result<Option<Arc<dyn Embed>>> {
     match gist_models::locate(EMBEDDER) {
         Ok(path) => Ok(Some(Arc::new(gist_embed::Embedder::load(&path)?))),
         Err(why) => {

@@ -1,8 +1,9 @@
-//! `streamgist bench`: how fast this machine is, and what packed numbers cost.
+//! `streamgist bench`: how fast this machine is, what packed numbers cost, and what a model knows.
 //!
 //! * [`shapes`], [`attention`], [`context`], [`stream`]: speed
 //! * [`sparse`]: speed and loss
 //! * [`kv_error`], [`agreement`]: loss
+//! * [`surprise`]: what the model knows of where chapters begin
 
 mod agreement;
 mod attention;
@@ -12,6 +13,7 @@ mod loaded;
 mod shapes;
 mod sparse;
 mod stream;
+mod surprise;
 
 use clap::{Args, Subcommand, ValueEnum};
 use gist_qwen::KvType;
@@ -34,6 +36,7 @@ enum Command {
     Stream(stream::StreamArgs),
     KvError(kv_error::KvErrorArgs),
     Agreement(agreement::AgreementArgs),
+    Surprise(surprise::SurpriseArgs),
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
@@ -46,6 +49,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         Command::Stream(args) => stream::run(args),
         Command::KvError(args) => kv_error::run(args),
         Command::Agreement(args) => agreement::run(args),
+        Command::Surprise(args) => surprise::run(args),
     }
 }
 

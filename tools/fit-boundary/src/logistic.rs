@@ -73,18 +73,9 @@ pub(crate) fn alone(streams: &[&Stream], slides: bool) -> Vec<f64> {
         .collect();
     (0..COUNT)
         .map(|i| {
-            let mut values: Vec<(f32, bool)> =
-                rows.iter().map(|row| (row.signals[i], row.label > 0.0)).collect();
-            values.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let (mut below, mut area, mut hits, mut start) = (0.0, 0.0, 0.0, 0);
-            while start < values.len() {
-                let same = values[start..].iter().take_while(|v| v.0 == values[start].0).count();
-                let hit = values[start..start + same].iter().filter(|v| v.1).count() as f64;
-                let miss = same as f64 - hit;
-                area += hit * (below + miss / 2.0);
-                (below, hits, start) = (below + miss, hits + hit, start + same);
-            }
-            if below * hits > 0.0 { area / (below * hits) } else { 0.5 }
+            let mut values: Vec<(f64, bool)> =
+                rows.iter().map(|row| (f64::from(row.signals[i]), row.label > 0.0)).collect();
+            crate::metrics::area_under_roc(&mut values)
         })
         .collect()
 }

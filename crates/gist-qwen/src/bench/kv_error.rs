@@ -75,7 +75,7 @@ impl KvError {
 }
 
 /// Of each token but the first, given those before it.
-fn log_probabilities(model: &QwenModel, ids: &[u32], kv_type: KvType) -> Vec<f64> {
+pub(super) fn log_probabilities(model: &QwenModel, ids: &[u32], kv_type: KvType) -> Vec<f64> {
     let config = model.config();
     let pool = Pool::new(Layout::of(config, kv_type), ids.len().div_ceil(PAGE));
     let mut cache = Cache::new(&pool, SinkPositions::Moving);

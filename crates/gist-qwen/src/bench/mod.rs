@@ -8,6 +8,7 @@ mod kv_error;
 pub mod limits;
 mod sparse;
 mod stream;
+mod surprise;
 
 pub use agreement::{Agreement, Mean, agreement};
 pub use attention::{ATTENTION_SHAPES, AttentionShape, AttentionSpeed, attention};
@@ -15,6 +16,7 @@ pub use context::{ContextSpeed, context};
 pub use kv_error::{KvError, kv_error};
 pub use sparse::{SparseSpeed, sparse};
 pub use stream::{StreamReport, stream};
+pub use surprise::surprise;
 
 use std::time::Instant;
 
