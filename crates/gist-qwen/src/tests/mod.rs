@@ -7,4 +7,5 @@ mod pairs;
 mod recompute;
 mod rolling;
 mod saved;
+mod surprise;
 mod tiny;
