@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 const REMEMBERED: usize = 4_096;
 
 /// Titles that small models fall back on, as [`normal`] has them, without a number at their end.
-const GENERIC: [&str; 17] = [
+const GENERIC: [&str; 18] = [
     "introduction",
     "anintroduction",
     "theintroduction",
@@ -34,6 +34,7 @@ const GENERIC: [&str; 17] = [
     "introductionandoverview",
     "thischapter",
     "untitled",
+    "titlehere",
     "引言",
     "介绍",
     "总结",
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_title_that_fits_any_chapter_is_none() {
-        for title in ["The Introduction", "Subject of Chapter 3"] {
+        for title in ["The Introduction", "Subject of Chapter 3", "[Title Here]"] {
             let fault = Checker::default().check(title, "Nodes ask seeds.", none());
             assert!(matches!(fault, Err(Fault::TitleEmpty(_))), "{title}");
         }
