@@ -1,6 +1,7 @@
 //! `streamgist eval`: how well chapters of recorded sessions are found, against those that people set.
 //!
 //! * [`data`]: the data sets
+//! * [`examples`]: lines that begin a chapter, and lines that do not
 //! * [`metrics`]: the figures for one session's boundaries
 //! * [`texts`]: those for its texts, by how alike texts are ([`likeness`])
 //! * [`kept`]: sessions that are done, so that a run goes on where it was stopped
@@ -8,6 +9,7 @@
 //! * [`report`]: the figures for a data set
 
 pub(crate) mod data;
+pub(crate) mod examples;
 mod kept;
 mod likeness;
 pub(crate) mod metrics;

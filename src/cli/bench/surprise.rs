@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use gist_core::boundary::{Detector, Embed};
-use gist_core::time::{nanoseconds, seconds};
-use gist_core::{Config, Observation};
+use gist_core::boundary::Embed;
+use gist_core::time::seconds;
 use gist_qwen::{LoadOptions, QwenModel, bench};
 use serde_json::json;
 
 use super::loaded;
-use crate::eval::data::{self, Item, known_until};
+use crate::eval::data::{self, Item};
+use crate::eval::examples::examples;
 use crate::eval::metrics::area_under_roc;
 
 /// Whether a model is surprised where a chapter begins: how well that tells the beginnings from other lines
@@ -48,8 +48,6 @@ struct Row {
 
 const BEFORE: f64 = 120.0;
 const AHEAD: f64 = 30.0;
-/// A line this close to the start of a chapter may be its first; the nearest is, the others do not count. In seconds.
-const CLOSE: f64 = 12.0;
 
 pub(super) fn run(args: &SurpriseArgs) -> anyhow::Result<()> {
     let items = data::read(&args.data, Some(args.skip + args.limit))?;
@@ -103,42 +101,13 @@ fn read(model: &QwenModel, item: &Item, embed: Option<Arc<dyn Embed>>) -> Vec<Ro
         let n = within.len() as f64;
         (n > 0.0).then(|| surprise[within].iter().sum::<f64>() / n)
     };
-    let truth = item.boundaries();
-    let judged = judged(&observations, &truth, embed);
-    let off = |at: f64, mark: f64| (at - mark).abs();
-    let nearest = |mark: f64| {
-        let near = judged.iter().map(|(at, _)| *at).min_by(|a, b| off(*a, mark).total_cmp(&off(*b, mark)));
-        near.filter(|at| off(*at, mark) <= CLOSE)
-    };
-    let first: Vec<f64> = truth.iter().filter_map(|mark| nearest(*mark)).collect();
-    let rows = judged.iter().filter_map(|&(at, detector)| {
-        let begins = first.contains(&at);
-        if !begins && truth.iter().any(|mark| off(at, *mark) <= CLOSE) {
-            return None;
-        }
+    let judged = examples(&observations, &item.boundaries(), embed);
+    let rows = judged.into_iter().filter_map(|(candidate, begins)| {
+        let at = seconds(candidate.at);
         let usual = mean(at - BEFORE, at)?;
         let own = surprise[starts.partition_point(|t| *t < at)];
+        let detector = f64::from(candidate.log_odds);
         Some(Row { begins, line: own - usual, next: mean(at, at + AHEAD)? - usual, detector })
     });
     rows.collect()
-}
-
-/// The candidates with their log-odds, every chapter beginning where it truly does.
-fn judged(observations: &[Observation], truth: &[f64], embed: Option<Arc<dyn Embed>>) -> Vec<(f64, f64)> {
-    let config = Config::default();
-    let mut detector = Detector::with_embedder(0, embed);
-    let mut truth = truth.iter().copied().peekable();
-    let mut judged = Vec::new();
-    for (i, (observation, now)) in observations.iter().zip(known_until(observations)).enumerate() {
-        detector.observe(i as u64, observation);
-        while let Some(candidate) = detector.judge(now, false, &config) {
-            let at = seconds(candidate.at);
-            judged.push((at, f64::from(candidate.log_odds)));
-            // The first candidate at or behind it still belongs to the old chapter.
-            while let Some(mark) = truth.next_if(|mark| *mark < at - 0.5) {
-                detector.restart(nanoseconds(mark));
-            }
-        }
-    }
-    judged
 }

@@ -1,15 +1,10 @@
 //! Logistic regression on the signals of all candidates.
 
-use gist_core::Config;
-use gist_core::boundary::Detector;
+use gist_core::boundary::Candidate;
 use gist_core::boundary::signals::{COUNT, NAMES, Signals};
-use gist_core::time::{nanoseconds, seconds};
 
-use crate::data::known_until;
+use crate::examples::examples;
 use crate::streams::{Kind, Stream};
-
-/// A candidate this close to a true boundary may be the one that belongs to it, in seconds.
-const CLOSE: f64 = 12.0;
 
 struct Row {
     signals: Signals,
@@ -17,48 +12,21 @@ struct Row {
     weight: f64,
 }
 
-/// Signals and labels of one stream's candidates, every chapter beginning where it truly begins. Of the candidates
-/// near a true boundary the nearest is the example; its neighbours are left out.
+/// Signals and labels of one stream's candidates.
 fn rows(stream: &Stream) -> Vec<Row> {
-    let config = Config::default();
-    let mut detector = Detector::with_embedder(0, stream.embed.clone());
-    let mut judged = Vec::new();
-    let mut truth = stream.truth.iter().copied().peekable();
-    for (i, (observation, now)) in
-        stream.observations.iter().zip(known_until(&stream.observations)).enumerate()
-    {
-        detector.observe(i as u64, observation);
-        while let Some(candidate) = detector.judge(now, false, &config) {
-            let at = seconds(candidate.at);
-            judged.push((at, candidate.signals));
-            // The first candidate at or behind the boundary still belongs to the old chapter: it is the example.
-            while let Some(mark) = truth.next_if(|&mark| mark < at - 0.5) {
-                detector.restart(nanoseconds(mark));
-            }
-        }
-    }
-    let nearest = |mark: f64| {
-        judged
-            .iter()
-            .enumerate()
-            .map(|(i, (at, _))| (i, (at - mark).abs()))
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .filter(|&(_, off)| off <= CLOSE)
-            .map(|(i, _)| i)
-    };
-    let hits: Vec<usize> = stream.truth.iter().filter_map(|&mark| nearest(mark)).collect();
     let weight = match stream.kind {
         Kind::Talk => 1.0,
         // Five sessions of a tenth of the boundaries; with less they count for nothing.
         Kind::Screen => 4.0,
         Kind::Lecture => 0.25,
     };
-    judged
-        .iter()
-        .enumerate()
-        .filter(|(i, (at, _))| hits.contains(i) || stream.truth.iter().all(|mark| (mark - at).abs() > CLOSE))
-        .map(|(i, &(_, signals))| Row { signals, label: f64::from(u8::from(hits.contains(&i))), weight })
-        .collect()
+    let examples = examples(&stream.observations, &stream.truth, stream.embed.clone());
+    let row = |(candidate, begins): (Candidate, bool)| Row {
+        signals: candidate.signals,
+        label: f64::from(u8::from(begins)),
+        weight,
+    };
+    examples.into_iter().map(row).collect()
 }
 
 /// How well each signal alone tells true boundaries from other candidates: the area under its ROC curve, .5 for not at

@@ -17,6 +17,8 @@
 #[path = "../../../src/eval/data.rs"]
 #[allow(dead_code, reason = "shared with `streamgist eval`")]
 mod data;
+#[path = "../../../src/eval/examples.rs"]
+mod examples;
 mod lectures;
 mod logistic;
 #[path = "../../../src/eval/metrics.rs"]
