@@ -80,7 +80,10 @@ impl Texts {
                 self.longest_run = self.longest_run.max(longest_run(text, &near));
                 self.texts += 1;
                 let pieces = pieces(text);
-                self.repeated += usize::from(before.iter().any(|other| dice(other, &pieces) >= ALIKE));
+                if before.iter().any(|other| dice(other, &pieces) >= ALIKE) {
+                    self.repeated += 1;
+                    tracing::info!(start = chapter.start, text, "a text is repeated");
+                }
                 before.push(pieces);
                 if chapter.language.contains("Chinese") {
                     self.chinese += 1;
@@ -93,6 +96,9 @@ impl Texts {
                 };
                 self.judged += 1;
                 self.faithful += usize::from(faithful);
+                if !faithful {
+                    tracing::info!(start = point.start, text = point.text, "its lines do not say this point");
+                }
                 // The same words held against half a talk away tell what the rule is worth.
                 let length = point.end - point.start;
                 let at = (point.start + item.duration / 2.0) % item.duration.max(1.0);

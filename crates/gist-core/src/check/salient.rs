@@ -12,8 +12,12 @@ const LEAST_TERMS: usize = 4;
 /// What a term still counts for that was told.
 const TOLD: f64 = 0.25;
 
-/// At most `most` sentences with the numbers of their lines, in order.
-pub(crate) fn salient<'a>(lines: &[&'a str], most: usize) -> Vec<(usize, &'a str)> {
+/// At most `most` sentences as they can be quoted, with the numbers of their lines, in order; `quote` refuses some.
+pub(crate) fn salient(
+    lines: &[&str],
+    most: usize,
+    quote: impl Fn(&str) -> Option<String>,
+) -> Vec<(usize, String)> {
     let keys = |text: &str| terms(text).into_iter().map(|term| term.key).collect::<BTreeSet<_>>();
     let mut weights: BTreeMap<String, f64> = BTreeMap::new();
     for key in lines.iter().flat_map(|line| keys(line)) {
@@ -34,13 +38,14 @@ pub(crate) fn salient<'a>(lines: &[&'a str], most: usize) -> Vec<(usize, &'a str
         let best =
             (0..rest.len()).max_by(|a, b| score(&rest[*a].2).total_cmp(&score(&rest[*b].2)).then(b.cmp(a)));
         let Some((line, sentence, keys)) = best.map(|best| rest.remove(best)) else { break };
+        let Some(quoted) = quote(sentence) else { continue };
         for key in keys {
             weights.entry(key).and_modify(|weight| *weight *= TOLD);
         }
-        chosen.push((line, sentence));
+        chosen.push((line, sentence.as_ptr(), quoted));
     }
-    chosen.sort_unstable_by_key(|(line, sentence)| (*line, sentence.as_ptr()));
-    chosen
+    chosen.sort_unstable_by_key(|(line, at, _)| (*line, *at));
+    chosen.into_iter().map(|(line, _, quoted)| (line, quoted)).collect()
 }
 
 /// The `most` words and names that stand in the most lines, each as it was written first.
@@ -74,14 +79,18 @@ mod tests {
 
     #[test]
     fn sentences_about_what_most_lines_are_about_are_chosen_in_order() {
-        let chosen = salient(&LINES, 2);
+        let any = |sentence: &str| Some(sentence.to_owned());
+        let chosen = salient(&LINES, 2, any);
         assert_eq!(chosen.len(), 2);
         assert!(
             chosen.iter().all(|(line, sentence)| LINES[*line].contains(sentence) && *line > 0),
             "{chosen:?}"
         );
         assert!(chosen[0].0 < chosen[1].0);
-        assert_eq!(salient(&["Yes.", "No, no."], 3), []);
+        assert_eq!(salient(&["Yes.", "No, no."], 3, any), []);
+        let others = salient(&LINES, 2, |sentence| any(sentence).filter(|quoted| *quoted != chosen[0].1));
+        assert_eq!(others.len(), 2);
+        assert!(!others.contains(&chosen[0]), "one that is refused makes room for the next");
     }
 
     #[test]

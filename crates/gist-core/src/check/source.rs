@@ -15,6 +15,8 @@ const CLEARLY_BETTER: f64 = 0.25;
 const WINDOW: usize = 4;
 /// A point whose lines lie further apart is looked for.
 const WIDEST: usize = 8;
+/// A sentence with fewer content words tells nothing of a chapter.
+const LEAST_TERMS: usize = 2;
 /// A shorter word has too many neighbours to be mended.
 const SHORTEST_MENDED: usize = 5;
 
@@ -45,6 +47,12 @@ pub(crate) struct Source {
     known: HashSet<String>,
     /// All words in their order, for what is copied.
     words: Vec<String>,
+    /// Whether some letters are of another script than Latin and Greek.
+    other_letters: bool,
+}
+
+fn has_other_letters(text: &str) -> bool {
+    text.chars().any(|c| c >= '\u{400}' && c.is_alphabetic())
 }
 
 impl Source {
@@ -56,10 +64,12 @@ impl Source {
             names: HashMap::new(),
             known: HashSet::new(),
             words: Vec::new(),
+            other_letters: false,
         };
         for (segment, text) in lines {
             let picture = text.is_none();
             let text = text.unwrap_or("");
+            source.other_letters |= has_other_letters(text);
             let found = terms(text);
             for term in found.iter().filter(|term| term.kind == Kind::Name) {
                 let name = bare(&text[term.at.clone()]);
@@ -86,6 +96,25 @@ impl Source {
     /// Whether the text is in the language of the lines.
     pub(crate) fn is_in_its_language(&self) -> bool {
         self.lookup == Lookup::Words
+    }
+
+    /// Whether words of the lines stand in a text, or none of it can be looked up.
+    pub(crate) fn touches(&self, text: &str) -> bool {
+        let terms = self.claims(text);
+        terms.is_empty()
+            || terms.iter().any(|term| self.lines.iter().any(|line| line.keys.contains(&term.key)))
+    }
+
+    /// Whether a text in the language of the lines has letters of a script that none of them is in.
+    pub(crate) fn is_foreign(&self, text: &str) -> bool {
+        self.can_tell() && self.is_in_its_language() && !self.other_letters && has_other_letters(text)
+    }
+
+    /// Whether a text has next to no content words, though the lines have some.
+    pub(crate) fn is_too_little(&self, text: &str) -> bool {
+        let keys: HashSet<String> = self.claims(text).into_iter().map(|term| term.key).collect();
+        let all: HashSet<&String> = self.lines.iter().flat_map(|line| &line.keys).collect();
+        self.can_tell() && self.is_in_its_language() && keys.len() < LEAST_TERMS.min(all.len())
     }
 
     /// The lines that bear a text out: those named, or those where its words stand; `None` when no lines do.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Current, Held, Job, Progress, Writer, mend};
+use super::{Current, Held, Job, Progress, Writer, mend, own};
 use crate::Config;
 use crate::check::Fault;
 use crate::check::script::is_in_script_of;
@@ -105,12 +105,8 @@ impl Attempt {
     /// What is wrong with it when it has to go out as it is.
     pub(super) fn error(&self) -> Option<String> {
         // What was not borne out is gone; what is left may stand.
-        if self.fault.is_of_the_points() { without_points(&self.text) } else { Some(self.fault.to_string()) }
+        (!self.fault.is_of_the_points()).then(|| self.fault.to_string())
     }
-}
-
-fn without_points(text: &Text) -> Option<String> {
-    text.points.is_empty().then(|| "the lines bear out none of its points".to_owned())
 }
 
 /// What the model is asked for a chapter; after a first attempt with what was wrong, and only for what is missing.
@@ -163,8 +159,7 @@ impl Writer {
         // All that was wrong with the first was that points are missing: title and summary stay.
         if let Some(mut first) = current.first.take_if(|first| first.fault.is_of_the_points()) {
             mend::add_points(&mut first.text, text, chapter, &current.language);
-            let error = without_points(&first.text);
-            return self.written(current, first.text, first.tokens + tokens, error, context);
+            return self.written(current, first.text, first.tokens + tokens, None, context);
         }
         if let Some(title) = &chapter.title {
             text.title.clone_from(title);
@@ -196,13 +191,13 @@ impl Writer {
         if let Some(first) = current.first.take() {
             mend::take_points(&mut text, first.text);
         }
-        error = error.or_else(|| without_points(&text));
         self.written(current, text, tokens, error, context)
     }
 
     /// Names a chapter by its key terms. Whether that is a title.
     fn name_by_keywords(&self, text: &mut Text, chapter: &Chapter, language: &str) -> bool {
-        let title = mend::keyword_title(&text.keywords);
+        own::extract(text, chapter, language);
+        let title = own::keyword_title(&text.keywords);
         let checked = self.checker.check(&title, &text.summary, chapter.headings());
         let fine = checked.is_ok() && is_in_script_of(language, &title) && chapter.title.is_none();
         if fine {
@@ -216,13 +211,18 @@ impl Writer {
         current: Current,
         mut text: Text,
         tokens: usize,
-        error: Option<String>,
+        mut error: Option<String>,
         context: &mut dyn Context,
     ) -> Progress {
         let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
-        if error.is_some() && chapter.dialect == Dialect::Instruct {
-            mend::extract(&mut text, &chapter, &language);
-            if self.checker.check(&text.title, &text.summary, chapter.headings()).is_err() {
+        if chapter.dialect == Dialect::Instruct {
+            if text.points.is_empty() {
+                own::extract(&mut text, &chapter, &language);
+                let none = || "the lines bear out none of its points".to_owned();
+                error = error.or_else(|| text.points.is_empty().then(none));
+            }
+            let fine = self.checker.check(&text.title, &text.summary, chapter.headings()).is_ok();
+            if error.is_some() && !fine {
                 self.name_by_keywords(&mut text, &chapter, &language);
             }
         }

@@ -2,8 +2,8 @@
 //! are spelt as they were, lead-ins are taken off, what is copied is cut.
 
 use super::chapter::{Text, TextPoint};
+use super::own;
 use crate::check::lead_in::{bare_title, capital, sentences, without_lead_ins};
-use crate::check::salient::{key_terms, salient};
 use crate::check::script::is_in_script_of;
 use crate::check::source::{Lookup, Source};
 use crate::check::{Fault, is_summary_echo, normal, same_words};
@@ -14,12 +14,12 @@ use crate::session::chapter::Chapter;
 /// The most words in a row that may be copied.
 const MOST_COPIED: usize = 12;
 /// Points a chapter has when its own sentences make them, and is left with when what is told twice is taken out.
-const LEAST_POINTS: usize = 3;
+pub(super) const LEAST_POINTS: usize = 3;
 /// The most sentences of a summary.
 const MOST_SENTENCES: usize = 3;
 
 /// The lines of a chapter as what its text is held against.
-fn source(chapter: &Chapter, language: &str) -> Source {
+pub(super) fn source(chapter: &Chapter, language: &str) -> Source {
     let spoken = prompt::spoken(chapter.lines.iter().map(|line| line.text.as_str()));
     let lookup = if prompt::same_language(&spoken, language) { Lookup::Words } else { Lookup::Names };
     let lines = chapter.lines.iter().map(|line| {
@@ -32,10 +32,11 @@ fn source(chapter: &Chapter, language: &str) -> Source {
 /// Mends a text.
 ///
 /// # Errors
-/// What is wrong with it still and worth writing it again: the language, or that its points rest on nothing.
+/// What is wrong with it still and worth writing it again: the language, a title of something else, or that its points
+/// rest on nothing.
 pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result<(), Fault> {
     let source = source(chapter, language);
-    let right = |text: &str| is_in_script_of(language, text);
+    let right = |text: &str| is_in_script_of(language, text) && !source.is_foreign(text);
     let plain = |text: &str| plain(text, &source);
     if chapter.title.is_none() {
         text.title = capital(&source.spell(bare_title(&flat(&text.title))));
@@ -45,23 +46,22 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     mend_points(text, &source, language);
     let sayable = |text: &str| -> Vec<String> {
         let kept = sentences(text).into_iter().map(str::trim).filter(|sentence| source.bears_out(sentence));
-        kept.filter(|sentence| !lists_terms(sentence) && !is_summary_echo(sentence))
-            .filter_map(|sentence| source.shorten(sentence, MOST_COPIED))
-            .map(|sentence| ended(&sentence))
-            .filter(|sentence| is_statement(sentence))
-            .collect()
+        kept.filter(|sentence| {
+            !lists_terms(sentence) && !is_summary_echo(sentence) && !source.is_foreign(sentence)
+        })
+        .filter_map(|sentence| short(sentence, &source))
+        .collect()
     };
     let glue = if text.summary.chars().any(|c| ('\u{3000}'..'\u{a000}').contains(&c)) { "" } else { " " };
     let mut summary = sayable(&plain(&text.summary));
     summary.dedup_by(|next, kept| same_words(next, kept));
     summary.truncate(MOST_SENTENCES);
-    if summary.is_empty() {
-        // What the points say is borne out.
-        summary = text.points.iter().take(2).map(|point| point.text.clone()).collect();
-    }
-    text.summary = summary.join(glue);
+    text.summary = std::mem::take(&mut summary).join(glue);
     text.conclusion = sayable(&plain(&text.conclusion)).join(glue);
-    leave_out_what_is_told_twice(text);
+    if text.summary.is_empty() {
+        text.summary = own::summary(text, chapter, &source).unwrap_or_default();
+    }
+    leave_out_what_is_told_twice(text, chapter, &source);
     if !right(&text.conclusion) {
         text.conclusion.clear();
     }
@@ -76,6 +76,9 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     if wrong_title || wrong_summary {
         let field = if wrong_title { "title" } else { "summary" };
         return Err(Fault::Language(field, language.to_owned()));
+    }
+    if chapter.title.is_none() && !source.touches(&text.title) {
+        return Err(Fault::TitleEmpty(text.title.clone()));
     }
     if 2 * text.points.len() < all {
         return Err(Fault::PointsDropped(all - text.points.len()));
@@ -92,16 +95,29 @@ fn plain(text: &str, source: &Source) -> String {
 fn mend_points(text: &mut Text, source: &Source, language: &str) {
     text.written += text.points.len();
     for mut point in std::mem::take(&mut text.points) {
-        point.text = capital(without_opener(&plain(&point.text, source)));
-        let right = is_in_script_of(language, &point.text);
+        point.text = plain(&point.text, source);
+        let right = is_in_script_of(language, &point.text) && !source.is_foreign(&point.text);
         let Some(lines) = source.anchor(&point.text, &point.lines).filter(|_| right) else {
             tracing::info!(text = point.text, "a point was dropped: no line bears it out");
             continue;
         };
-        let short = source.shorten(&point.text, MOST_COPIED).map(|short| ended(&short));
-        let Some(short) = short.filter(|short| is_statement(short)) else { continue };
-        add(text, TextPoint { lines, text: short });
+        let Some(said) = quoted(&point.text, source) else {
+            tracing::info!(text = point.text, "a point was dropped: it says too little");
+            continue;
+        };
+        add(text, TextPoint { lines, text: said });
     }
+}
+
+/// A sentence that stands for itself, with no more copied than may be; `None` when it says too little.
+pub(super) fn quoted(sentence: &str, source: &Source) -> Option<String> {
+    let sentence = capital(without_opener(sentence));
+    if source.is_too_little(&sentence) { None } else { short(&sentence, source) }
+}
+
+fn short(sentence: &str, source: &Source) -> Option<String> {
+    let short = source.shorten(sentence, MOST_COPIED).map(|short| ended(&short));
+    short.filter(|short| is_statement(short))
 }
 
 /// Adds a point that says something else than the others, as long as there are not too many.
@@ -114,9 +130,10 @@ fn add(text: &mut Text, point: TextPoint) {
 
 /// Adds what was written when only points were asked for.
 pub(super) fn add_points(text: &mut Text, mut more: Text, chapter: &Chapter, language: &str) {
-    mend_points(&mut more, &source(chapter, language), language);
+    let source = source(chapter, language);
+    mend_points(&mut more, &source, language);
     take_points(text, more);
-    leave_out_what_is_told_twice(text);
+    leave_out_what_is_told_twice(text, chapter, &source);
 }
 
 /// Titles of parts as that of the chapter. One that says nothing of its own, or that the lines do not bear out, is
@@ -134,21 +151,23 @@ fn mend_parts(text: &mut Text, source: &Source, language: &str) {
     }
 }
 
-/// What a conclusion says again; points the summary tells already, as long as three are left; and sentences of the summary
-/// that a point tells still, as long as one is left.
-fn leave_out_what_is_told_twice(text: &mut Text) {
+/// What a conclusion says again; points that the title or the summary tells, as long as three are left; sentences of the
+/// summary that a point tells still, as long as one is left; and in the place of points told even then comes what the
+/// chapter says itself.
+fn leave_out_what_is_told_twice(text: &mut Text, chapter: &Chapter, source: &Source) {
     let mut told: Vec<&str> = sentences(&text.summary);
-    let is_told = |said: &str| told.iter().any(|sentence| same_words(sentence, said));
+    let tells = |told: &[&str], said: &str| {
+        told.iter().chain([&text.title.as_str()]).any(|sentence| same_words(sentence, said))
+    };
     let again = |other: &TextPoint| same_words(&other.text, &text.conclusion);
-    if is_told(&text.conclusion)
+    if tells(&told, &text.conclusion)
         || same_words(&text.summary, &text.conclusion)
         || text.points.iter().any(again)
     {
         text.conclusion.clear();
     }
-    let repeated: Vec<usize> = (0..text.points.len()).filter(|&i| is_told(&text.points[i].text)).collect();
-    for i in repeated.into_iter().rev() {
-        if text.points.len() > LEAST_POINTS {
+    for i in (0..text.points.len()).rev() {
+        if text.points.len() > LEAST_POINTS && tells(&told, &text.points[i].text) {
             text.points.remove(i);
         }
     }
@@ -157,34 +176,11 @@ fn leave_out_what_is_told_twice(text: &mut Text) {
             told.remove(i);
         }
     }
+    let repeated: Vec<usize> =
+        (0..text.points.len()).filter(|&i| tells(&told, &text.points[i].text)).collect();
     text.summary = told.concat().trim_end().to_owned();
-}
-
-/// Has a chapter tell of itself, in its own sentences, where its text came to nothing. Not in another language than that
-/// of its lines, and not of pictures.
-pub(super) fn extract(text: &mut Text, chapter: &Chapter, language: &str) {
-    let source = source(chapter, language);
-    if !source.can_tell() || !source.is_in_its_language() {
-        return;
-    }
-    let lines: Vec<&str> = chapter.lines.iter().map(|line| line.text.as_str()).collect();
-    let most = if text.points.is_empty() { LEAST_POINTS } else { 0 };
-    for (at, sentence) in salient(&lines, most) {
-        let said = capital(without_opener(&flat(sentence)));
-        let short = source.shorten(&said, MOST_COPIED).map(|short| ended(&short));
-        text.points.extend(
-            short
-                .filter(|short| is_statement(short))
-                .map(|text| TextPoint { lines: vec![chapter.lines[at].segment], text }),
-        );
-    }
-    if text.keywords.len() < LEAST_POINTS {
-        text.keywords = key_terms(&lines, LEAST_POINTS);
-    }
-    if text.summary.is_empty()
-        && let Some(first) = text.points.first()
-    {
-        text.summary.clone_from(&first.text);
+    for (i, own) in repeated.iter().zip(own::untold(text, chapter, source, repeated.len())) {
+        text.points[*i] = own;
     }
 }
 
@@ -205,26 +201,18 @@ fn is_statement(text: &str) -> bool {
     text.split_whitespace().count() >= 2 || text.chars().filter(|c| *c >= '\u{2e80}').count() >= 4
 }
 
-/// The text with an end instead of a comma.
+/// The text with an end instead of a comma and of a word that goes on.
 fn ended(text: &str) -> String {
     let text = text.trim_end();
-    match text.strip_suffix([',', ';', ':', '-']) {
-        Some(rest) => format!("{}.", rest.trim_end()),
-        None => text.to_owned(),
+    let open = |text: &str| text.len() - text.trim_end_matches([',', ';', ':', '-', ' ']).len();
+    let mut rest = &text[..text.len() - open(text)];
+    let words = rest.trim_end_matches(['.', '…']);
+    if let Some((before, last)) = words.rsplit_once(' ')
+        && ["and", "but", "or", "so", "because", "the", "a", "of"].contains(&last)
+    {
+        rest = &before[..before.len() - open(before)];
     }
-}
-
-/// A title of key terms, at most 8 words.
-pub(super) fn keyword_title(keywords: &[String]) -> String {
-    let mut title = String::new();
-    for keyword in keywords.iter().take(3) {
-        let longer = if title.is_empty() { capital(keyword) } else { format!("{title}, {keyword}") };
-        if longer.split_whitespace().count() > 8 {
-            break;
-        }
-        title = longer;
-    }
-    title
+    if rest.len() == text.len() { text.to_owned() } else { format!("{rest}.") }
 }
 
 /// The text up to where its last sentence ends: what was cut off by its longest length is no sentence.

@@ -3,6 +3,7 @@ use crate::event::{ChapterEvent, Kind, Reason};
 use crate::model::Dialect;
 use crate::session::chapter::{Line, Open, Timeline};
 use crate::session::writer::Written;
+use crate::session::writer::own::{extract, keyword_title};
 use crate::time::{SECOND, Span};
 
 const LINES: [&str; 4] = [
@@ -90,6 +91,42 @@ fn a_summary_leaves_out_what_a_point_tells() {
 }
 
 #[test]
+fn what_would_be_told_twice_is_told_in_the_chapters_own_words() {
+    let mut lines = chapter().lines;
+    lines[3].text = "A phone holds the accumulator in its memory. Is that a good idea?".into();
+    let chapter = Chapter { lines, ..chapter() };
+    let mut nothing = text(&[(0, "The node saves everything to disk.")]);
+    nothing.summary = "Dogs and cats live in large houses.".into();
+    mend(&mut nothing, &chapter, "English").unwrap();
+    assert_eq!(nothing.summary, "A phone holds the accumulator in its memory.");
+
+    let mut twice =
+        text(&[(0, "The node saves everything to disk."), (1, "Pieter Wuille wrote Ultraprune.")]);
+    twice.summary = "A node saves everything to disk.".into();
+    mend(&mut twice, &chapter, "English").unwrap();
+    assert_eq!(twice.summary, "A node saves everything to disk.");
+    assert_eq!(
+        points(&twice),
+        [
+            (vec![3], "A phone holds the accumulator in its memory."),
+            (vec![1], "Pieter Wuille wrote Ultraprune."),
+        ]
+    );
+}
+
+#[test]
+fn a_title_of_something_else_or_in_other_letters_is_asked_for_again() {
+    let fault = |title: &str| {
+        let mut text = text(&[(0, "The node saves everything to disk.")]);
+        text.title = title.into();
+        mend(&mut text, &chapter(), "English")
+    };
+    assert!(matches!(fault("Screening and Analysis"), Err(Fault::TitleEmpty(_))));
+    assert!(matches!(fault("The Database占用"), Err(Fault::Language("title", _))));
+    fault("The Database").unwrap();
+}
+
+#[test]
 fn what_is_copied_is_cut() {
     let mut text = text(&[(0, LINES[0]), (1, LINES[1]), (2, LINES[2])]);
     text.summary = LINES.join(" ");
@@ -105,7 +142,12 @@ fn what_is_copied_is_cut() {
 
 #[test]
 fn a_scrap_is_no_point_and_a_list_of_terms_no_summary() {
-    let mut text = text(&[(0, " "), (2, "Database,"), (2, "The database grows with every year,")]);
+    let mut text = text(&[
+        (0, " "),
+        (2, "Database,"),
+        (2, "It is something like that, right."),
+        (2, "The database grows with every year,"),
+    ]);
     text.summary = "The database grows every year. The key terms are 'disk', 'disk', 'cache'.".into();
     let _ = mend(&mut text, &chapter(), "English");
     assert_eq!(points(&text), [(vec![2], "The database grows with every year.")]);
@@ -150,6 +192,9 @@ fn a_text_in_the_wrong_script_is_asked_for_again() {
 fn a_sentence_that_was_cut_off_is_none() {
     assert_eq!(whole("It is done. And then it"), "It is done.");
     assert_eq!(whole("It is done"), "It is done");
+    assert_eq!(ended("It sounds complicated, but."), "It sounds complicated.");
+    assert_eq!(ended("It sounds complicated,"), "It sounds complicated.");
+    assert_eq!(ended("It sounds…"), "It sounds…");
     assert_eq!(keyword_title(&["UTXO set".into(), "disk".into()]), "UTXO set, disk");
 }
 
@@ -194,7 +239,7 @@ fn a_chapter_about_which_nothing_was_written_tells_of_itself() {
         assert!(line.contains(&said), "{said} is of {line}");
         assert!(said.split_whitespace().count() <= MOST_COPIED, "{said}");
     }
-    assert_eq!(empty.summary, empty.points[0].text);
+    assert!(!empty.summary.is_empty());
     assert!(empty.keywords.contains(&"database".to_owned()), "{:?}", empty.keywords);
     let mut chinese = Text::default();
     extract(&mut chinese, &chapter(), "Chinese");

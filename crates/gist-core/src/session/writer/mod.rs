@@ -5,6 +5,7 @@ mod chapter;
 mod digest;
 mod memory;
 mod mend;
+mod own;
 
 use std::collections::VecDeque;
 

@@ -1,0 +1,80 @@
+//! A chapter in its own sentences, where its text says nothing or the same twice. Not in another language than that of its
+//! lines, and not of pictures.
+
+use super::chapter::{Text, TextPoint};
+use super::mend::{LEAST_POINTS, quoted, source};
+use crate::check::lead_in::{capital, sentences};
+use crate::check::salient::{key_terms, salient};
+use crate::check::same_words;
+use crate::check::source::Source;
+use crate::prompt::flat;
+use crate::session::chapter::Chapter;
+
+/// Has a chapter tell of itself where its text came to nothing.
+pub(super) fn extract(text: &mut Text, chapter: &Chapter, language: &str) {
+    let source = source(chapter, language);
+    if text.summary.is_empty() {
+        text.summary = summary(text, chapter, &source).unwrap_or_default();
+    }
+    if text.points.is_empty() {
+        text.points = untold(text, chapter, &source, LEAST_POINTS);
+    }
+    if text.keywords.len() < LEAST_POINTS && can_tell(&source) {
+        text.keywords = key_terms(&lines(chapter), LEAST_POINTS);
+    }
+}
+
+/// The most telling sentence that nothing of the text tells; else its first point, which is borne out.
+pub(super) fn summary(text: &Text, chapter: &Chapter, source: &Source) -> Option<String> {
+    let own = untold(text, chapter, source, 1).pop();
+    own.map(|point| point.text).or_else(|| text.points.first().map(|point| point.text.clone()))
+}
+
+/// At most `most` sentences of a chapter that nothing of its text tells: short ones, which can be quoted whole; where there
+/// are none and summary or points are missing, what may be quoted of longer ones.
+pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usize) -> Vec<TextPoint> {
+    if !can_tell(source) || most == 0 {
+        return Vec::new();
+    }
+    let told: Vec<&str> = sentences(&text.summary)
+        .into_iter()
+        .chain([text.title.as_str(), &text.conclusion])
+        .chain(text.points.iter().map(|point| point.text.as_str()))
+        .collect();
+    let quote = |sentence: &str| {
+        let quote = quoted(&flat(sentence), source)?;
+        let states = !quote.ends_with(['?', '？']);
+        (states && !told.iter().any(|told| same_words(told, &quote))).then_some(quote)
+    };
+    let whole = |sentence: &str| {
+        quote(sentence).filter(|quote| flat(sentence).to_lowercase().ends_with(&quote.to_lowercase()))
+    };
+    let lines = lines(chapter);
+    let mut found = salient(&lines, most, whole);
+    if found.is_empty() && (text.points.is_empty() || text.summary.is_empty()) {
+        found = salient(&lines, most, quote);
+    }
+    let point = |(at, text): (usize, String)| TextPoint { lines: vec![chapter.lines[at].segment], text };
+    found.into_iter().map(point).collect()
+}
+
+fn can_tell(source: &Source) -> bool {
+    source.can_tell() && source.is_in_its_language()
+}
+
+fn lines(chapter: &Chapter) -> Vec<&str> {
+    chapter.lines.iter().map(|line| line.text.as_str()).collect()
+}
+
+/// A title of key terms, at most 8 words.
+pub(super) fn keyword_title(keywords: &[String]) -> String {
+    let mut title = String::new();
+    for keyword in keywords.iter().take(3) {
+        let longer = if title.is_empty() { capital(keyword) } else { format!("{title}, {keyword}") };
+        if longer.split_whitespace().count() > 8 {
+            break;
+        }
+        title = longer;
+    }
+    title
+}
