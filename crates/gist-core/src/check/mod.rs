@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 const REMEMBERED: usize = 4_096;
 
 /// Titles that small models fall back on, as [`normal`] has them, without a number at their end.
-const GENERIC: [&str; 18] = [
+const GENERIC: [&str; 20] = [
     "introduction",
     "anintroduction",
     "theintroduction",
@@ -39,15 +39,25 @@ const GENERIC: [&str; 18] = [
     "介绍",
     "总结",
     "概述",
+    "标题",
+    "新闻标题",
 ];
 
 /// What of the instructions for a title small models repeat in its place, as [`normal`] has it; in Chinese what they make
 /// of it.
 const ECHOES: [&str; 8] =
     ["8words", "thischapter", "nootherchapter", "3到8个", "8个字", "本章主题", "本章的主题", "其他章节"];
-/// The same for a summary.
-const SUMMARY_ECHOES: [&str; 5] =
-    ["factsthemselves", "asanewspaper", "whoorwhatdoeswhat", "事实本身", "像报纸"];
+/// The same for a summary and points.
+const SUMMARY_ECHOES: [&str; 8] = [
+    "factsthemselves",
+    "asanewspaper",
+    "whoorwhatdoeswhat",
+    "事实本身",
+    "像报纸",
+    "新闻摘要",
+    "新闻内容",
+    "结论内容",
+];
 
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,8 +123,8 @@ pub(crate) fn same_words(a: &str, b: &str) -> bool {
     if either == 0 { normal(a) == normal(b) } else { 3 * both >= 2 * either }
 }
 
-/// Whether a sentence of a summary is its instructions.
-pub(crate) fn is_summary_echo(sentence: &str) -> bool {
+/// Whether a sentence is its own instructions.
+pub(crate) fn is_echo(sentence: &str) -> bool {
     let letters = normal(sentence);
     SUMMARY_ECHOES.iter().any(|echo| letters.contains(echo))
 }
@@ -283,8 +293,8 @@ mod tests {
             let fault = Checker::default().check(title, "Nodes ask seeds.", none());
             assert!(matches!(fault, Err(Fault::TitleEcho)), "{title}");
         }
-        assert!(is_summary_echo("简短的句子陈述事实本身，就像报纸一样：谁或什么做了什么，为什么"));
-        assert!(!is_summary_echo("Newspapers print facts."));
+        assert!(is_echo("简短的句子陈述事实本身，就像报纸一样：谁或什么做了什么，为什么"));
+        assert!(!is_echo("Newspapers print facts."));
     }
 
     #[test]

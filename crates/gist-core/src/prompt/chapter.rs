@@ -77,7 +77,7 @@ impl ChapterPrompt<'_> {
              does what, and why"
         } else {
             "The title names in 3 to 8 words what this chapter alone is about. The summary tells in one or two short \
-             sentences who or what does what, and why, as a newspaper would."
+             sentences who or what does what, and why."
         };
         let mut text = format!(
             "{head}\n\

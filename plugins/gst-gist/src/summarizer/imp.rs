@@ -16,7 +16,6 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gist_core::time::Span;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -27,6 +26,7 @@ use super::intake::{Command, Intake, Scope, VIDEO};
 use super::outbox::Outbox;
 use super::sampler::{Axis, Camera, Due};
 use super::settings::{PROPERTIES, Settings};
+use super::signals::SIGNALS;
 use super::worker::{self, Report, Worker};
 use super::{CAT, backend};
 
@@ -276,87 +276,12 @@ impl ObjectSubclass for GistSummarizer {
     }
 }
 
-impl GistSummarizer {
-    /// Has the worker ask about the stream so far, or a part of it in stream-time.
-    fn ask(&self, question: String, part: Option<Span>) {
-        match self.run() {
-            Some(run) => run.intake.command(Command::Ask(question, part)),
-            None => {
-                let details = gst::Structure::builder("gist-answer")
-                    .field("question", question)
-                    .field("error", "there is no stream to ask about: the element is not started")
-                    .build();
-                let message = gst::message::Element::builder(details).src(&*self.obj()).build();
-                let _ = self.obj().post_message(message);
-            }
-        }
-    }
-}
-
 impl ObjectImpl for GistSummarizer {
     fn properties() -> &'static [glib::ParamSpec] {
         PROPERTIES.as_ref()
     }
 
     fn signals() -> &'static [glib::subclass::Signal] {
-        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
-            vec![
-                glib::subclass::Signal::builder("split-now")
-                    .param_types([Option::<String>::static_type()])
-                    .action()
-                    .class_handler(|args| {
-                        let element = args[0].get::<super::GistSummarizer>().ok()?;
-                        let title = args[1].get::<Option<String>>().ok().flatten();
-                        if let Some(run) = element.imp().run() {
-                            run.intake
-                                .command(Command::Split(title.filter(|title| !title.trim().is_empty())));
-                        }
-                        None
-                    })
-                    .build(),
-                glib::subclass::Signal::builder("ask")
-                    .param_types([String::static_type()])
-                    .action()
-                    .class_handler(|args| {
-                        let element = args[0].get::<super::GistSummarizer>().ok()?;
-                        element.imp().ask(args[1].get().ok()?, None);
-                        None
-                    })
-                    .build(),
-                glib::subclass::Signal::builder("ask-about")
-                    .param_types([String::static_type(), u64::static_type(), u64::static_type()])
-                    .action()
-                    .class_handler(|args| {
-                        let element = args[0].get::<super::GistSummarizer>().ok()?;
-                        let part = Span::new(args[2].get().ok()?, args[3].get().ok()?);
-                        element.imp().ask(args[1].get().ok()?, Some(part));
-                        None
-                    })
-                    .build(),
-                glib::subclass::Signal::builder("save-context")
-                    .param_types([String::static_type()])
-                    .action()
-                    .class_handler(|args| {
-                        let element = args[0].get::<super::GistSummarizer>().ok()?;
-                        let path: String = args[1].get().ok()?;
-                        if let Some(run) = element.imp().run() {
-                            run.intake.command(Command::Save(path.into()));
-                        }
-                        None
-                    })
-                    .build(),
-                glib::subclass::Signal::builder("reset-context")
-                    .action()
-                    .class_handler(|args| {
-                        let element = args[0].get::<super::GistSummarizer>().ok()?;
-                        if let Some(run) = element.imp().run() {
-                            run.intake.command(Command::Reset);
-                        }
-                        None
-                    })
-                    .build(),
-            ]
-        });
         SIGNALS.as_ref()
     }
 

@@ -12,6 +12,7 @@ mod outbox;
 mod pairs;
 mod sampler;
 mod settings;
+mod signals;
 mod stats;
 mod text;
 mod worker;

@@ -6,7 +6,7 @@ use super::own;
 use crate::check::lead_in::{bare_title, capital, sentences, without_lead_ins};
 use crate::check::script::is_in_script_of;
 use crate::check::source::{Lookup, Source};
-use crate::check::{Fault, is_summary_echo, normal, same_words};
+use crate::check::{Fault, is_echo, normal, same_words};
 use crate::observation::Source as From;
 use crate::prompt::{self, MOST_POINTS, flat};
 use crate::session::chapter::Chapter;
@@ -46,11 +46,9 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     mend_points(text, &source, language);
     let sayable = |text: &str| -> Vec<String> {
         let kept = sentences(text).into_iter().map(str::trim).filter(|sentence| source.bears_out(sentence));
-        kept.filter(|sentence| {
-            !lists_terms(sentence) && !is_summary_echo(sentence) && !source.is_foreign(sentence)
-        })
-        .filter_map(|sentence| short(sentence, &source))
-        .collect()
+        kept.filter(|sentence| !lists_terms(sentence) && !is_echo(sentence) && !source.is_foreign(sentence))
+            .filter_map(|sentence| short(sentence, &source))
+            .collect()
     };
     let glue = if text.summary.chars().any(|c| ('\u{3000}'..'\u{a000}').contains(&c)) { "" } else { " " };
     let mut summary = sayable(&plain(&text.summary));
@@ -96,7 +94,9 @@ fn mend_points(text: &mut Text, source: &Source, language: &str) {
     text.written += text.points.len();
     for mut point in std::mem::take(&mut text.points) {
         point.text = plain(&point.text, source);
-        let right = is_in_script_of(language, &point.text) && !source.is_foreign(&point.text);
+        let right = !is_echo(&point.text)
+            && is_in_script_of(language, &point.text)
+            && !source.is_foreign(&point.text);
         let Some(lines) = source.anchor(&point.text, &point.lines).filter(|_| right) else {
             tracing::info!(text = point.text, "a point was dropped: no line bears it out");
             continue;
@@ -152,12 +152,12 @@ fn mend_parts(text: &mut Text, source: &Source, language: &str) {
 }
 
 /// What a conclusion says again; points that the title or the summary tells, as long as three are left; sentences of the
-/// summary that a point tells still, as long as one is left; and in the place of points told even then comes what the
-/// chapter says itself.
+/// summary that a point tells still, as long as one is left. In the place of points told even then comes what the chapter
+/// says itself, or nothing in another language where two others are left.
 fn leave_out_what_is_told_twice(text: &mut Text, chapter: &Chapter, source: &Source) {
     let mut told: Vec<&str> = sentences(&text.summary);
     let tells = |told: &[&str], said: &str| {
-        told.iter().chain([&text.title.as_str()]).any(|sentence| same_words(sentence, said))
+        told.iter().chain([&text.title.as_str(), &told.concat().as_str()]).any(|told| same_words(told, said))
     };
     let again = |other: &TextPoint| same_words(&other.text, &text.conclusion);
     if tells(&told, &text.conclusion)
@@ -179,8 +179,13 @@ fn leave_out_what_is_told_twice(text: &mut Text, chapter: &Chapter, source: &Sou
     let repeated: Vec<usize> =
         (0..text.points.len()).filter(|&i| tells(&told, &text.points[i].text)).collect();
     text.summary = told.concat().trim_end().to_owned();
-    for (i, own) in repeated.iter().zip(own::untold(text, chapter, source, repeated.len())) {
-        text.points[*i] = own;
+    let mut others = own::untold(text, chapter, source, repeated.len());
+    for i in repeated.into_iter().rev() {
+        match others.pop() {
+            Some(own) => text.points[i] = own,
+            None if !source.is_in_its_language() && text.points.len() > 2 => drop(text.points.remove(i)),
+            None => {}
+        }
     }
 }
 

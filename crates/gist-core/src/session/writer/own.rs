@@ -49,13 +49,54 @@ pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usiz
     let whole = |sentence: &str| {
         quote(sentence).filter(|quote| flat(sentence).to_lowercase().ends_with(&quote.to_lowercase()))
     };
+    let clear = |sentence: &str| whole(sentence).filter(|quote| stands_alone(quote));
     let lines = lines(chapter);
-    let mut found = salient(&lines, most, whole);
+    let mut found = salient(&lines, most, clear);
+    if found.is_empty() && (text.points.is_empty() || text.summary.is_empty()) {
+        found = salient(&lines, most, whole);
+    }
     if found.is_empty() && (text.points.is_empty() || text.summary.is_empty()) {
         found = salient(&lines, most, quote);
     }
     let point = |(at, text): (usize, String)| TextPoint { lines: vec![chapter.lines[at].segment], text };
     found.into_iter().map(point).collect()
+}
+
+/// Whether a sentence may be understood without the one before it.
+fn stands_alone(sentence: &str) -> bool {
+    const LEANING: [&str; 29] = [
+        "because",
+        "he",
+        "her",
+        "here",
+        "his",
+        "i",
+        "it",
+        "its",
+        "my",
+        "one",
+        "our",
+        "she",
+        "something",
+        "that",
+        "their",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "we",
+        "well",
+        "what",
+        "which",
+        "who",
+        "yeah",
+        "yes",
+        "you",
+    ];
+    let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
+    first.is_some_and(|word| !LEANING.contains(&word.to_lowercase().as_str()))
 }
 
 fn can_tell(source: &Source) -> bool {
