@@ -129,6 +129,18 @@ pub(crate) fn is_echo(sentence: &str) -> bool {
     SUMMARY_ECHOES.iter().any(|echo| letters.contains(echo))
 }
 
+/// Whether a text names a number that its source does not. One counted in ten thousands (`万`, `亿`) is not looked at.
+pub(crate) fn adds_numbers(text: &str, source: &str) -> bool {
+    let known = terms::numbers(source);
+    let words = terms::words(text);
+    words.iter().any(|(at, word)| {
+        let counted = text[at.end..].trim_start().starts_with(['万', '亿', '千', '百', '萬', '億']);
+        !counted
+            && word.starts_with(|c: char| c.is_ascii_digit())
+            && !terms::numbers(word).iter().all(|n| known.contains(n))
+    })
+}
+
 impl Fault {
     /// Whether other points would mend it.
     pub(crate) fn is_of_the_points(&self) -> bool {

@@ -117,26 +117,20 @@ impl ChapterPrompt<'_> {
             "maxItems": self.most_points(),
             "items": object(json!({
                 "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
-                "text": self.sentence(220),
+                "text": sentence(self.language, 220),
             })),
         });
         if self.points.is_some() {
             return object(json!({"points": points}));
         }
-        // Three to eight words for scripts that part words by blanks, thirty characters for those that don't.
-        let title = if without_blanks(self.language) {
-            r#"^[^\s"\\]{4,30}( [^\s"\\]{1,24}){0,3}$"#
-        } else {
-            r#"^[^\s"\\]{1,30}( [^\s"\\]{1,24}){2,7}$"#
-        };
-        let title = json!({"type": "string", "pattern": title});
+        let title = title(self.language);
         let mut fields = json!({
             "title": title,
-            "summary": self.sentence(400),
+            "summary": sentence(self.language, 400),
             "points": points,
             "keywords": {"type": "array", "minItems": 1, "maxItems": 6,
                          "items": {"type": "string", "minLength": 1, "maxLength": 40}},
-            "conclusion": self.sentence(220),
+            "conclusion": sentence(self.language, 220),
         });
         let parts = self.parts.len();
         if parts > 0 {
@@ -144,17 +138,27 @@ impl ChapterPrompt<'_> {
         }
         object(fields)
     }
+}
 
-    /// A text of at most so many letters. In Chinese and Japanese it is a third of that, as a character says more there,
-    /// and between its characters stand names in Latin letters but no sentences.
-    fn sentence(&self, most: usize) -> Value {
-        if ["Chinese", "Japanese"].iter().any(|name| same_language(name, self.language)) {
-            let latin = r##"[ !#-\[\]-~]{0,24}"##;
-            let pattern = format!(r"^({latin}[\u3001-\u9fff\uff01-\uff5e]){{4,{}}}$", most / 3);
-            json!({"type": "string", "pattern": pattern})
-        } else {
-            json!({"type": "string", "minLength": 1, "maxLength": most})
-        }
+/// Three to eight words for scripts that part words by blanks, thirty characters for those that don't.
+pub(super) fn title(language: &str) -> Value {
+    let pattern = if without_blanks(language) {
+        r#"^[^\s"\\]{4,30}( [^\s"\\]{1,24}){0,3}$"#
+    } else {
+        r#"^[^\s"\\]{1,30}( [^\s"\\]{1,24}){2,7}$"#
+    };
+    json!({"type": "string", "pattern": pattern})
+}
+
+/// A text of at most so many letters. In Chinese and Japanese it is a third of that, as a character says more there, and
+/// between its characters stand names in Latin letters but no sentences.
+pub(super) fn sentence(language: &str, most: usize) -> Value {
+    if ["Chinese", "Japanese"].iter().any(|name| same_language(name, language)) {
+        let latin = r##"[ !#-\[\]-~]{0,24}"##;
+        let pattern = format!(r"^({latin}[\u3001-\u9fff\uff01-\uff5e]){{4,{}}}$", most / 3);
+        json!({"type": "string", "pattern": pattern})
+    } else {
+        json!({"type": "string", "minLength": 1, "maxLength": most})
     }
 }
 

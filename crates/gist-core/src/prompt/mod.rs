@@ -8,6 +8,7 @@ pub mod digest;
 pub mod labels;
 pub mod preset;
 pub mod question;
+pub(crate) mod translation;
 
 pub use chapter::{ChapterPrompt, MOST_POINTS};
 

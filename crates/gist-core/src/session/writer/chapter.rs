@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Current, Held, Job, Progress, Writer, mend, own};
+use super::translation::Translation;
+use super::{Current, Held, Job, Progress, Writer, ask, mend, own};
 use crate::Config;
 use crate::check::Fault;
 use crate::check::script::is_in_script_of;
@@ -159,14 +160,14 @@ impl Writer {
         // All that was wrong with the first was that points are missing: title and summary stay.
         if let Some(mut first) = current.first.take_if(|first| first.fault.is_of_the_points()) {
             mend::add_points(&mut first.text, text, chapter, &current.language);
-            return self.written(current, first.text, first.tokens + tokens, None, context);
+            return self.written(current, first.text, first.tokens + tokens, None, context, config);
         }
         if let Some(title) = &chapter.title {
             text.title.clone_from(title);
         }
         if chapter.dialect == Dialect::Titles {
             // It writes no summary that could repeat itself, and the same slide may well come twice.
-            return self.written(current, text, tokens, None, context);
+            return self.written(current, text, tokens, None, context, config);
         }
         let mended = mend::mend(&mut text, chapter, &current.language);
         let checked = self.checker.check(&text.title, &text.summary, chapter.headings());
@@ -191,7 +192,7 @@ impl Writer {
         if let Some(first) = current.first.take() {
             mend::take_points(&mut text, first.text);
         }
-        self.written(current, text, tokens, error, context)
+        self.written(current, text, tokens, error, context, config)
     }
 
     /// Names a chapter by its key terms. Whether that is a title.
@@ -213,8 +214,11 @@ impl Writer {
         tokens: usize,
         mut error: Option<String>,
         context: &mut dyn Context,
+        config: &Config,
     ) -> Progress {
-        let Current { job: Job::Chapter(chapter), language, .. } = current else { return Progress::Running };
+        let Current { job: Job::Chapter(chapter), language, into, .. } = current else {
+            return Progress::Running;
+        };
         if chapter.dialect == Dialect::Instruct {
             if text.points.is_empty() {
                 own::extract(&mut text, &chapter, &language);
@@ -227,13 +231,60 @@ impl Writer {
             }
         }
         self.checker.remember(&text.title, &text.summary);
-        self.language = Some(language.clone());
-        let span = chapter.open.timeline.span(chapter.span);
-        let remember = chapter.dialect == Dialect::Instruct;
-        let number = chapter.open.index + 1;
-        let held = Held::chapter(number, span, &text.title, &text.summary);
-        let remembered = if remember { self.memory.add(context, held) } else { Ok(()) };
-        let error = error.or_else(|| remembered.err().map(|e| format!("not remembered: {e}")));
-        Progress::Closed(Box::new(Written { chapter, text, language, tokens, error }))
+        let written = Written { chapter, text, language, tokens, error };
+        match into {
+            Some(into) if !written.text.title.is_empty() => self.translate(written, into, context, config),
+            _ => self.close(written, context),
+        }
+    }
+
+    /// Has a text translated.
+    fn translate(
+        &mut self,
+        written: Written,
+        language: String,
+        context: &mut dyn Context,
+        config: &Config,
+    ) -> Progress {
+        let job = Job::Translation(Box::new(Translation::of(written)));
+        match ask(context, config, &self.memory, &job, &language, None) {
+            Ok(generation) => {
+                self.current =
+                    Some(Current { job, language, into: None, generation, retried: false, first: None });
+                Progress::Running
+            }
+            Err(why) => self.give_up(job, language, why, context),
+        }
+    }
+
+    /// What is not translated is asked for once more.
+    pub(super) fn finish_translation(
+        &mut self,
+        mut current: Current,
+        answer: &str,
+        tokens: usize,
+        context: &mut dyn Context,
+        config: &Config,
+    ) -> Progress {
+        let Job::Translation(translation) = &mut current.job else { return Progress::Running };
+        translation.tokens += tokens;
+        match translation.take(answer, &current.language) {
+            Err(fault) if !current.retried => self.retry(current, &fault.to_string(), context, config),
+            _ => self.give_up(current.job, current.language, String::new(), context),
+        }
+    }
+
+    /// Remembers a chapter and hands it out.
+    pub(super) fn close(&mut self, mut written: Written, context: &mut dyn Context) -> Progress {
+        let Written { chapter, text, .. } = &written;
+        self.language = Some(written.language.clone());
+        if chapter.dialect == Dialect::Instruct {
+            let span = chapter.open.timeline.span(chapter.span);
+            let held = Held::chapter(chapter.open.index + 1, span, &text.title, &text.summary);
+            if let Err(error) = self.memory.add(context, held) {
+                written.error.get_or_insert(format!("not remembered: {error}"));
+            }
+        }
+        Progress::Closed(Box::new(written))
     }
 }

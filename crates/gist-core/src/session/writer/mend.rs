@@ -264,4 +264,4 @@ fn without_opener(text: &str) -> &str {
 
 #[cfg(test)]
 #[path = "mend_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -13,7 +13,7 @@ const LINES: [&str; 4] = [
     "And Utreexo would replace it with a small accumulator that a phone can hold in memory.",
 ];
 
-fn chapter() -> Chapter {
+pub(crate) fn chapter() -> Chapter {
     let lines = (0..).zip(LINES).map(|(segment, text)| Line {
         segment,
         source: From::Speech,
@@ -35,7 +35,7 @@ fn chapter() -> Chapter {
     }
 }
 
-fn text(points: &[(u64, &str)]) -> Text {
+pub(crate) fn text(points: &[(u64, &str)]) -> Text {
     let point = |(line, text): &(u64, &str)| TextPoint { lines: vec![*line], text: (*text).to_owned() };
     Text {
         title: "Introduction to the coins database".into(),

@@ -6,6 +6,7 @@ mod digest;
 mod memory;
 mod mend;
 mod own;
+mod translation;
 
 use std::collections::VecDeque;
 
@@ -17,11 +18,13 @@ use digest::DigestText;
 pub(super) use digest::{Digest, Of, Period, WrittenDigest};
 use memory::Merge;
 pub(super) use memory::{Held, Memory};
+use translation::Translation;
 
 use super::chapter::{Chapter, longest_shown};
 use super::sight;
 use crate::Config;
 use crate::check::Checker;
+use crate::check::script::is_in_script_of;
 use crate::event::ChapterEvent;
 use crate::model::{Context, Dialect, Generation, ModelError, Step};
 use crate::prompt;
@@ -32,6 +35,7 @@ const MAX_ENDED: usize = 1_000;
 
 enum Job {
     Chapter(Box<Chapter>),
+    Translation(Box<Translation>),
     Digest(Digest),
     Question(Question),
     Merge(Merge),
@@ -40,6 +44,8 @@ enum Job {
 struct Current {
     job: Job,
     language: String,
+    /// What a chapter is translated into when it is written.
+    into: Option<String>,
     generation: Box<dyn Generation>,
     retried: bool,
     /// A first attempt at a chapter.
@@ -76,7 +82,7 @@ pub enum Task {
 impl Job {
     fn task(&self) -> Task {
         match self {
-            Self::Chapter(_) => Task::Chapter,
+            Self::Chapter(_) | Self::Translation(_) => Task::Chapter,
             Self::Digest(_) => Task::Digest,
             Self::Question(_) => Task::Question,
             Self::Merge(_) => Task::Memory,
@@ -240,16 +246,24 @@ impl Writer {
             return self.give_up(job, String::new(), String::new(), context);
         }
         let words = config.words_of_the_user();
+        let mut into = None;
         let language = match &job {
             Job::Question(question) => {
                 prompt::language(&config.language, words, std::iter::once(question.text.as_str()))
             }
-            Job::Merge(_) => String::new(),
+            Job::Merge(_) | Job::Translation(_) => String::new(),
             Job::Chapter(chapter) if chapter.says_nothing() => {
                 return self.give_up(job, String::new(), "nothing was said or shown".into(), context);
             }
             Job::Chapter(chapter) => {
-                prompt::language(&config.language, words, chapter.lines.iter().map(|line| line.text.as_str()))
+                let spoken = prompt::spoken(chapter.lines.iter().map(|line| line.text.as_str()));
+                let wanted = prompt::language_asked_for(&config.language, words);
+                // Instructions in another language are followed in that one.
+                let followed = words.is_none_or(|words| is_in_script_of(&spoken, words));
+                let other = |wanted: &String| !prompt::same_language(&spoken, wanted);
+                into =
+                    wanted.clone().filter(other).filter(|_| followed && chapter.dialect == Dialect::Instruct);
+                if into.is_some() { spoken } else { wanted.unwrap_or(spoken) }
             }
             Job::Digest(digest) => {
                 // One summary is too short to tell a language by; the lines of a chapter are not.
@@ -273,10 +287,10 @@ impl Writer {
         };
         match ask(context, config, &self.memory, &job, &language, None) {
             Ok(generation) => {
-                self.current = Some(Current { job, language, generation, retried: false, first: None });
+                self.current = Some(Current { job, language, into, generation, retried: false, first: None });
                 Progress::Running
             }
-            Err(why) => self.give_up(job, language, why, context),
+            Err(why) => self.give_up(job, into.unwrap_or(language), why, context),
         }
     }
 
@@ -290,6 +304,7 @@ impl Writer {
     ) -> Progress {
         match &current.job {
             Job::Chapter(_) => self.finish_chapter(current, answer, tokens, context, config),
+            Job::Translation(_) => self.finish_translation(current, answer, tokens, context, config),
             Job::Digest(_) => match serde_json::from_str(answer) {
                 Ok(text) => {
                     let Current { job: Job::Digest(digest), language, .. } = current else {
@@ -335,9 +350,12 @@ impl Writer {
         match current.first.take() {
             Some(first) => {
                 let error = first.error();
-                self.written(current, first.text, first.tokens, error, context)
+                self.written(current, first.text, first.tokens, error, context, config)
             }
-            None => self.give_up(current.job, current.language, why.to_owned(), context),
+            None => {
+                let language = current.into.unwrap_or(current.language);
+                self.give_up(current.job, language, why.to_owned(), context)
+            }
         }
     }
 
@@ -348,6 +366,7 @@ impl Writer {
                 let text = Text { title: chapter.title.clone().unwrap_or_default(), ..Text::default() };
                 Progress::Closed(Box::new(Written { chapter, text, language, tokens: 0, error }))
             }
+            Job::Translation(translation) => self.close(translation.finish(language, error), context),
             Job::Digest(digest) => {
                 let text = DigestText::default();
                 Progress::Digest(Box::new(WrittenDigest { digest, text, language, tokens: 0, error }))
@@ -381,6 +400,7 @@ fn ask(
         Job::Chapter(chapter) => {
             chapter::request(chapter, language, instructions, fault, (temperature, seed))
         }
+        Job::Translation(translation) => translation.request(language, (temperature, seed)),
         Job::Digest(digest) => digest.request(language, instructions, (temperature, seed)),
         Job::Question(question) => question.request(memory.held(), language, (temperature, seed))?,
         Job::Merge(merge) => merge.request(temperature, seed),
