@@ -41,7 +41,7 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     if chapter.title.is_none() {
         text.title = capital(&source.spell(bare_title(&flat(&text.title))));
     }
-    let (wrong_title, wrong_summary) = (!right(&text.title), !right(&text.summary));
+    let wrong_title = !right(&text.title);
     let all = text.points.len();
     mend_points(text, &source, language);
     let sayable = |text: &str| -> Vec<String> {
@@ -71,7 +71,7 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
             text.keywords.push(keyword);
         }
     }
-    if wrong_title || wrong_summary {
+    if wrong_title || !right(&text.summary) {
         let field = if wrong_title { "title" } else { "summary" };
         return Err(Fault::Language(field, language.to_owned()));
     }
@@ -111,8 +111,7 @@ fn mend_points(text: &mut Text, source: &Source, language: &str) {
 
 /// A sentence that stands for itself, with no more copied than may be; `None` when it says too little.
 pub(super) fn quoted(sentence: &str, source: &Source) -> Option<String> {
-    let sentence = capital(without_opener(sentence));
-    if source.is_too_little(&sentence) { None } else { short(&sentence, source) }
+    short(&capital(without_opener(sentence)), source).filter(|short| !source.is_too_little(short))
 }
 
 fn short(sentence: &str, source: &Source) -> Option<String> {
