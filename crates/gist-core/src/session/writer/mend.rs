@@ -41,7 +41,6 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     if chapter.title.is_none() {
         text.title = capital(&source.spell(bare_title(&flat(&text.title))));
     }
-    let wrong_title = !right(&text.title);
     let all = text.points.len();
     mend_points(text, &source, language);
     let sayable = |text: &str| -> Vec<String> {
@@ -54,7 +53,7 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     let mut summary = sayable(&plain(&text.summary));
     summary.dedup_by(|next, kept| same_words(next, kept));
     summary.truncate(MOST_SENTENCES);
-    text.summary = std::mem::take(&mut summary).join(glue);
+    text.summary = summary.join(glue);
     text.conclusion = sayable(&plain(&text.conclusion)).join(glue);
     if text.summary.is_empty() {
         text.summary = own::summary(text, chapter, &source).unwrap_or_default();
@@ -71,12 +70,18 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
             text.keywords.push(keyword);
         }
     }
-    if wrong_title || !right(&text.summary) {
-        let field = if wrong_title { "title" } else { "summary" };
-        return Err(Fault::Language(field, language.to_owned()));
+    let wrong = |field| Err(Fault::Language(field, language.to_owned()));
+    // One that the user gave may be what it likes.
+    if chapter.title.is_none() {
+        if !right(&text.title) {
+            return wrong("title");
+        }
+        if !source.touches(&text.title) {
+            return Err(Fault::TitleEmpty(text.title.clone()));
+        }
     }
-    if chapter.title.is_none() && !source.touches(&text.title) {
-        return Err(Fault::TitleEmpty(text.title.clone()));
+    if !right(&text.summary) {
+        return wrong("summary");
     }
     if 2 * text.points.len() < all {
         return Err(Fault::PointsDropped(all - text.points.len()));

@@ -124,6 +124,14 @@ fn a_title_of_something_else_or_in_other_letters_is_asked_for_again() {
     assert!(matches!(fault("Screening and Analysis"), Err(Fault::TitleEmpty(_))));
     assert!(matches!(fault("The Database占用"), Err(Fault::Language("title", _))));
     fault("The Database").unwrap();
+    let mut text = text(&[(0, "The node saves everything to disk.")]);
+    text.summary = "节点把所有数据保存到磁盘。".into();
+    mend(&mut text, &chapter(), "English").unwrap();
+    assert!(
+        !text.summary.is_empty() && text.summary.is_ascii(),
+        "a summary can be had without: {}",
+        text.summary
+    );
 }
 
 #[test]

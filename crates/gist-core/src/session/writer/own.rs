@@ -51,11 +51,12 @@ pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usiz
     };
     let clear = |sentence: &str| whole(sentence).filter(|quote| stands_alone(quote));
     let lines = lines(chapter);
+    let missing = text.points.is_empty() || text.summary.is_empty();
     let mut found = salient(&lines, most, clear);
-    if found.is_empty() && (text.points.is_empty() || text.summary.is_empty()) {
+    if found.is_empty() && missing {
         found = salient(&lines, most, whole);
     }
-    if found.is_empty() && (text.points.is_empty() || text.summary.is_empty()) {
+    if found.is_empty() && missing {
         found = salient(&lines, most, quote);
     }
     let point = |(at, text): (usize, String)| TextPoint { lines: vec![chapter.lines[at].segment], text };
@@ -64,39 +65,10 @@ pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usiz
 
 /// Whether a sentence may be understood without the one before it.
 fn stands_alone(sentence: &str) -> bool {
-    const LEANING: [&str; 29] = [
-        "because",
-        "he",
-        "her",
-        "here",
-        "his",
-        "i",
-        "it",
-        "its",
-        "my",
-        "one",
-        "our",
-        "she",
-        "something",
-        "that",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "we",
-        "well",
-        "what",
-        "which",
-        "who",
-        "yeah",
-        "yes",
-        "you",
-    ];
+    const LEANING: &str = "because he her here his i it its my one our she something that their then there these they \
+                           this those we well what which who yeah yes you";
     let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
-    first.is_some_and(|word| !LEANING.contains(&word.to_lowercase().as_str()))
+    first.is_some_and(|word| !LEANING.split(' ').any(|leaning| word.eq_ignore_ascii_case(leaning)))
 }
 
 fn can_tell(source: &Source) -> bool {
