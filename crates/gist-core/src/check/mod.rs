@@ -129,15 +129,30 @@ pub(crate) fn is_echo(sentence: &str) -> bool {
     SUMMARY_ECHOES.iter().any(|echo| letters.contains(echo))
 }
 
-/// Whether a text names a number that its source does not. One counted in ten thousands (`万`, `亿`) is not looked at.
+/// Whether a translation names a number in digits that its source does not, however they are grouped (`3.5`, `3,5`). Not
+/// looked at are one counted in Han units (`200万`), and any where the source has numbers in words that are not known here.
 pub(crate) fn adds_numbers(text: &str, source: &str) -> bool {
-    let known = terms::numbers(source);
-    let words = terms::words(text);
-    words.iter().any(|(at, word)| {
+    const UNKNOWN: [&str; 5] = ["hundred", "thousand", "million", "billion", "dozen"];
+    let plain = |number: &str| -> String { number.chars().filter(char::is_ascii_digit).collect() };
+    let figure = |word: &str| -> String {
+        word.chars()
+            .take_while(|c| c.is_ascii_digit() || ['.', ','].contains(c))
+            .filter(char::is_ascii_digit)
+            .collect()
+    };
+    let words = terms::words(source);
+    let unknown = |word: &str| {
+        UNKNOWN.contains(&word.to_lowercase().as_str())
+            || word.chars().all(|c| "一二三四五六七八九十百千万亿".contains(c))
+    };
+    if words.iter().any(|(_, word)| unknown(word)) {
+        return false;
+    }
+    let mut known: HashSet<String> = words.iter().map(|(_, word)| figure(word)).collect();
+    known.extend(terms::numbers(source).iter().map(|number| plain(number)));
+    terms::words(text).into_iter().any(|(at, word)| {
         let counted = text[at.end..].trim_start().starts_with(['万', '亿', '千', '百', '萬', '億']);
-        !counted
-            && word.starts_with(|c: char| c.is_ascii_digit())
-            && !terms::numbers(word).iter().all(|n| known.contains(n))
+        !counted && !known.contains(&figure(word)) && !figure(word).is_empty()
     })
 }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lead_in::sentences;
+use super::same_words;
 use super::terms::{Kind, bare, terms};
 
 /// A sentence of fewer terms states nothing.
@@ -29,16 +30,19 @@ pub(crate) fn salient(
         .map(|(line, sentence)| (line, sentence, keys(sentence)))
         .filter(|(_, _, keys)| keys.len() >= LEAST_TERMS)
         .collect();
-    let mut chosen = Vec::new();
+    let mut chosen: Vec<(usize, *const u8, String)> = Vec::new();
     while chosen.len() < most {
         let score = |keys: &BTreeSet<String>| {
             keys.iter().map(|key| weights[key]).sum::<f64>() / (keys.len() as f64).sqrt()
         };
+        let mut order: Vec<(f64, usize)> =
+            rest.iter().enumerate().map(|(at, (_, _, keys))| (score(keys), at)).collect();
         // Of two that score the same the earlier one.
-        let best =
-            (0..rest.len()).max_by(|a, b| score(&rest[*a].2).total_cmp(&score(&rest[*b].2)).then(b.cmp(a)));
-        let Some((line, sentence, keys)) = best.map(|best| rest.remove(best)) else { break };
-        let Some(quoted) = quote(sentence) else { continue };
+        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let fresh = |quoted: &String| chosen.iter().all(|(_, _, other)| !same_words(other, quoted));
+        let best = order.into_iter().find_map(|(_, at)| Some((at, quote(rest[at].1).filter(fresh)?)));
+        let Some((at, quoted)) = best else { break };
+        let (line, sentence, keys) = rest.remove(at);
         for key in keys {
             weights.entry(key).and_modify(|weight| *weight *= TOLD);
         }

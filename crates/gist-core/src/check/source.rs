@@ -47,6 +47,8 @@ pub(crate) struct Source {
     known: HashSet<String>,
     /// All words in their order, for what is copied.
     words: Vec<String>,
+    /// How many different content words there are.
+    terms: usize,
     /// Whether some letters are of another script than Latin and Greek.
     other_letters: bool,
 }
@@ -64,6 +66,7 @@ impl Source {
             names: HashMap::new(),
             known: HashSet::new(),
             words: Vec::new(),
+            terms: 0,
             other_letters: false,
         };
         for (segment, text) in lines {
@@ -84,6 +87,7 @@ impl Source {
                 numbers: numbers(text).into_iter().collect(),
             });
         }
+        source.terms = source.lines.iter().flat_map(|line| &line.keys).collect::<HashSet<_>>().len();
         source.known = source.words.iter().map(|word| bare(word).to_owned()).collect();
         source
     }
@@ -101,7 +105,8 @@ impl Source {
     /// Whether words of the lines stand in a text, or none of it can be looked up.
     pub(crate) fn touches(&self, text: &str) -> bool {
         let terms = self.claims(text);
-        terms.is_empty()
+        !self.can_tell()
+            || terms.is_empty()
             || terms.iter().any(|term| self.lines.iter().any(|line| line.keys.contains(&term.key)))
     }
 
@@ -113,8 +118,7 @@ impl Source {
     /// Whether a text has next to no content words, though the lines have some.
     pub(crate) fn is_too_little(&self, text: &str) -> bool {
         let keys: HashSet<String> = self.claims(text).into_iter().map(|term| term.key).collect();
-        let all: HashSet<&String> = self.lines.iter().flat_map(|line| &line.keys).collect();
-        self.can_tell() && self.is_in_its_language() && keys.len() < LEAST_TERMS.min(all.len())
+        self.can_tell() && self.is_in_its_language() && keys.len() < LEAST_TERMS.min(self.terms)
     }
 
     /// The lines that bear a text out: those named, or those where its words stand; `None` when no lines do.
@@ -165,10 +169,10 @@ impl Source {
         (share >= BORNE_OUT).then_some(best)
     }
 
-    /// Whether a sentence about the whole chapter is borne out by its lines.
+    /// Whether a sentence about the whole chapter is borne out by its lines, or nothing of it can be looked up.
     pub(crate) fn bears_out(&self, text: &str) -> bool {
         let terms = self.claims(text);
-        terms.is_empty() || self.share(&terms, 0..self.lines.len()) >= BORNE_OUT
+        !self.can_tell() || terms.is_empty() || self.share(&terms, 0..self.lines.len()) >= BORNE_OUT
     }
 
     fn segments(&self, range: Range<usize>) -> Vec<SegmentId> {

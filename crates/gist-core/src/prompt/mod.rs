@@ -97,13 +97,34 @@ pub fn language<'a>(set: &str, instructions: Option<&str>, texts: impl Iterator<
 
 /// The language of some lines, by full English name; English where none can be told.
 pub(crate) fn spoken<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let sample: String = texts.flat_map(|text| [text, " "]).flat_map(str::chars).take(4_000).collect();
-    detect(&sample).unwrap_or("English").to_owned()
+    detect(&sample(texts)).unwrap_or("English").to_owned()
+}
+
+/// The language of some lines, by full English name, where it is not the one wanted, and the user's words, if there are
+/// any, are in the script of the lines.
+pub(crate) fn other_than<'a>(
+    wanted: &str,
+    words: Option<&str>,
+    texts: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let sample = sample(texts);
+    let script = whatlang::detect_script(&sample);
+    let followed = words.is_none_or(|words| whatlang::detect_script(words) == script);
+    detect(&sample).filter(|spoken| followed && !same_language(spoken, wanted)).map(str::to_owned)
+}
+
+fn sample<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    texts.flat_map(|text| [text, " "]).flat_map(str::chars).take(4_000).collect()
 }
 
 /// Whether a detected language is the one named, which may say more (`Traditional Chinese`, `British English`).
 pub(crate) fn same_language(spoken: &str, named: &str) -> bool {
-    named.split(|c: char| !c.is_alphabetic()).any(|word| word.eq_ignore_ascii_case(spoken))
+    let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
+    named.split(|c: char| !c.is_alphabetic()).any(|word| {
+        is(word, spoken)
+            || spoken == "Chinese" && (is(word, "Mandarin") || is(word, "Cantonese"))
+            || spoken == "Bokmal" && is(word, "Norwegian")
+    })
 }
 
 /// Whether a language is written without blanks between its words.

@@ -29,6 +29,9 @@ pub(in crate::session) struct Text {
     /// Points the model wrote for it, in one attempt or two.
     #[serde(skip)]
     pub(super) written: usize,
+    /// Points that are sentences of the chapter itself.
+    #[serde(skip)]
+    pub(super) own: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,7 +68,8 @@ impl Written {
             })
             .collect();
         event.subchapters = self.subchapters();
-        event.points_dropped = self.text.written.saturating_sub(self.text.points.len()) as u64;
+        event.points_dropped =
+            (self.text.written + self.text.own).saturating_sub(self.text.points.len()) as u64;
         event.points.sort_by(|a, b| a.start.total_cmp(&b.start));
         event.language = self.language;
         event.tokens = self.tokens as u64;
@@ -170,9 +174,10 @@ impl Writer {
             return self.written(current, text, tokens, None, context, config);
         }
         let mended = mend::mend(&mut text, chapter, &current.language);
+        let user_s = chapter.title.is_some();
         let checked = self.checker.check(&text.title, &text.summary, chapter.headings());
-        let fault = checked.and(mended).err();
-        let (user_s, few) = (chapter.title.is_some(), fault.as_ref().is_some_and(Fault::is_of_the_points));
+        let fault = checked.err().filter(|fault| !user_s || !fault.is_of_the_title()).or(mended.err());
+        let few = fault.as_ref().is_some_and(Fault::is_of_the_points);
         let tokens = tokens + current.first.as_ref().map_or(0, |first| first.tokens);
         let mut error = None;
         match fault {
@@ -190,7 +195,7 @@ impl Writer {
             Some(fault) => error = Some(fault.to_string()),
         }
         if let Some(first) = current.first.take() {
-            mend::take_points(&mut text, first.text);
+            mend::add_first(&mut text, first.text, chapter, &current.language);
         }
         self.written(current, text, tokens, error, context, config)
     }
@@ -268,7 +273,7 @@ impl Writer {
     ) -> Progress {
         let Job::Translation(translation) = &mut current.job else { return Progress::Running };
         translation.tokens += tokens;
-        match translation.take(answer, &current.language) {
+        match translation.take(answer, &current.language, &self.checker) {
             Err(fault) if !current.retried => self.retry(current, &fault.to_string(), context, config),
             _ => self.give_up(current.job, current.language, String::new(), context),
         }

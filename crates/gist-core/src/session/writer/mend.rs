@@ -12,7 +12,7 @@ use crate::prompt::{self, MOST_POINTS, flat};
 use crate::session::chapter::Chapter;
 
 /// The most words in a row that may be copied.
-const MOST_COPIED: usize = 12;
+pub(super) const MOST_COPIED: usize = 12;
 /// Points a chapter has when its own sentences make them, and is left with when what is told twice is taken out.
 pub(super) const LEAST_POINTS: usize = 3;
 /// The most sentences of a summary.
@@ -66,7 +66,7 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     let keywords = std::mem::take(&mut text.keywords);
     for keyword in keywords.into_iter().map(|keyword| source.spell(&flat(&keyword))) {
         let fresh = text.keywords.iter().all(|other| normal(other) != normal(&keyword));
-        if fresh && !normal(&keyword).is_empty() && (!source.can_tell() || source.bears_out(&keyword)) {
+        if fresh && !normal(&keyword).is_empty() && source.bears_out(&keyword) {
             text.keywords.push(keyword);
         }
     }
@@ -140,6 +140,12 @@ pub(super) fn add_points(text: &mut Text, mut more: Text, chapter: &Chapter, lan
     leave_out_what_is_told_twice(text, chapter, &source);
 }
 
+/// Adds the points of a first attempt.
+pub(super) fn add_first(text: &mut Text, first: Text, chapter: &Chapter, language: &str) {
+    take_points(text, first);
+    leave_out_what_is_told_twice(text, chapter, &source(chapter, language));
+}
+
 /// Titles of parts as that of the chapter. One that says nothing of its own, or that the lines do not bear out, is
 /// emptied.
 fn mend_parts(text: &mut Text, source: &Source, language: &str) {
@@ -186,7 +192,10 @@ fn leave_out_what_is_told_twice(text: &mut Text, chapter: &Chapter, source: &Sou
     let mut others = own::untold(text, chapter, source, repeated.len());
     for i in repeated.into_iter().rev() {
         match others.pop() {
-            Some(own) => text.points[i] = own,
+            Some(own) => {
+                text.points[i] = own;
+                text.own += 1;
+            }
             None if !source.is_in_its_language() && text.points.len() > 2 => drop(text.points.remove(i)),
             None => {}
         }
@@ -194,8 +203,9 @@ fn leave_out_what_is_told_twice(text: &mut Text, chapter: &Chapter, source: &Sou
 }
 
 /// Takes over the points of another attempt that say something else.
-pub(super) fn take_points(text: &mut Text, other: Text) {
+fn take_points(text: &mut Text, other: Text) {
     text.written += other.written;
+    text.own += other.own;
     other.points.into_iter().for_each(|point| add(text, point));
 }
 
@@ -225,7 +235,7 @@ fn ended(text: &str) -> String {
 }
 
 /// The text up to where its last sentence ends: what was cut off by its longest length is no sentence.
-fn whole(text: &str) -> String {
+pub(super) fn whole(text: &str) -> String {
     let all = sentences(text);
     let last = all.last().copied().unwrap_or("");
     let ended = last.trim_end().ends_with(['.', '!', '?', '。', '！', '？', '"', '”', ')', '）', ':', '…']);
@@ -237,7 +247,7 @@ fn whole(text: &str) -> String {
 }
 
 /// The text without what only ties it to the sentence before.
-fn without_opener(text: &str) -> &str {
+pub(super) fn without_opener(text: &str) -> &str {
     const OPENERS: [&str; 16] = [
         "and so ",
         "and then ",

@@ -24,7 +24,6 @@ use super::chapter::{Chapter, longest_shown};
 use super::sight;
 use crate::Config;
 use crate::check::Checker;
-use crate::check::script::is_in_script_of;
 use crate::event::ChapterEvent;
 use crate::model::{Context, Dialect, Generation, ModelError, Step};
 use crate::prompt;
@@ -256,14 +255,16 @@ impl Writer {
                 return self.give_up(job, String::new(), "nothing was said or shown".into(), context);
             }
             Job::Chapter(chapter) => {
-                let spoken = prompt::spoken(chapter.lines.iter().map(|line| line.text.as_str()));
-                let wanted = prompt::language_asked_for(&config.language, words);
-                // Instructions in another language are followed in that one.
-                let followed = words.is_none_or(|words| is_in_script_of(&spoken, words));
-                let other = |wanted: &String| !prompt::same_language(&spoken, wanted);
-                into =
-                    wanted.clone().filter(other).filter(|_| followed && chapter.dialect == Dialect::Instruct);
-                if into.is_some() { spoken } else { wanted.unwrap_or(spoken) }
+                let lines = || chapter.lines.iter().map(|line| line.text.as_str());
+                let wanted = prompt::language(&config.language, words, lines());
+                // Instructions in another script are followed in that one.
+                match prompt::other_than(&wanted, words, lines()) {
+                    Some(spoken) if chapter.dialect == Dialect::Instruct => {
+                        into = Some(wanted);
+                        spoken
+                    }
+                    _ => wanted,
+                }
             }
             Job::Digest(digest) => {
                 // One summary is too short to tell a language by; the lines of a chapter are not.
@@ -366,7 +367,11 @@ impl Writer {
                 let text = Text { title: chapter.title.clone().unwrap_or_default(), ..Text::default() };
                 Progress::Closed(Box::new(Written { chapter, text, language, tokens: 0, error }))
             }
-            Job::Translation(translation) => self.close(translation.finish(language, error), context),
+            Job::Translation(translation) => {
+                let written = translation.finish(language, error);
+                self.checker.remember(&written.text.title, &written.text.summary);
+                self.close(written, context)
+            }
             Job::Digest(digest) => {
                 let text = DigestText::default();
                 Progress::Digest(Box::new(WrittenDigest { digest, text, language, tokens: 0, error }))

@@ -2,7 +2,7 @@
 //! lines, and not of pictures.
 
 use super::chapter::{Text, TextPoint};
-use super::mend::{LEAST_POINTS, quoted, source};
+use super::mend::{LEAST_POINTS, MOST_COPIED, quoted, source, without_opener};
 use crate::check::lead_in::{capital, sentences};
 use crate::check::salient::{key_terms, salient};
 use crate::check::same_words;
@@ -18,6 +18,7 @@ pub(super) fn extract(text: &mut Text, chapter: &Chapter, language: &str) {
     }
     if text.points.is_empty() {
         text.points = untold(text, chapter, &source, LEAST_POINTS);
+        text.own = text.points.len();
     }
     if text.keywords.len() < LEAST_POINTS && can_tell(&source) {
         text.keywords = key_terms(&lines(chapter), LEAST_POINTS);
@@ -46,18 +47,20 @@ pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usiz
         let states = !quote.ends_with(['?', '？']);
         (states && !told.iter().any(|told| same_words(told, &quote))).then_some(quote)
     };
-    let whole = |sentence: &str| {
-        quote(sentence).filter(|quote| flat(sentence).to_lowercase().ends_with(&quote.to_lowercase()))
-    };
-    let clear = |sentence: &str| whole(sentence).filter(|quote| stands_alone(quote));
+    // A sentence of the lines is copied from its first word to its last.
+    let short = |sentence: &&str| sentence.split_whitespace().count() <= MOST_COPIED;
+    let whole =
+        |sentence: &str| Some(sentence).filter(short).and_then(quote).filter(|quote| !quote.ends_with('…'));
+    let clear = |sentence: &str| Some(sentence).filter(|sentence| stands_alone(sentence)).and_then(whole);
     let lines = lines(chapter);
-    let missing = text.points.is_empty() || text.summary.is_empty();
     let mut found = salient(&lines, most, clear);
-    if found.is_empty() && missing {
-        found = salient(&lines, most, whole);
-    }
-    if found.is_empty() && missing {
-        found = salient(&lines, most, quote);
+    if text.points.is_empty() || text.summary.is_empty() {
+        for more in [salient(&lines, most, whole), salient(&lines, most, quote)].into_iter().flatten() {
+            if found.len() < most && found.iter().all(|(_, other)| !same_words(other, &more.1)) {
+                found.push(more);
+            }
+        }
+        found.sort_unstable_by_key(|(line, _)| *line);
     }
     let point = |(at, text): (usize, String)| TextPoint { lines: vec![chapter.lines[at].segment], text };
     found.into_iter().map(point).collect()
@@ -67,6 +70,7 @@ pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usiz
 fn stands_alone(sentence: &str) -> bool {
     const LEANING: &str = "because he her here his i it its my one our she something that their then there these they \
                            this those we well what which who yeah yes you";
+    let sentence = without_opener(sentence);
     let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
     first.is_some_and(|word| !LEANING.split(' ').any(|leaning| word.eq_ignore_ascii_case(leaning)))
 }
