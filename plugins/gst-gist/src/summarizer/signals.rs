@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use gist_core::time::Span;
-use gst::glib;
 use gst::glib::subclass::Signal;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
