@@ -87,7 +87,8 @@ fn lines(chapter: &Chapter) -> Vec<&str> {
 pub(super) fn keyword_title(keywords: &[String]) -> String {
     let mut title = String::new();
     for keyword in keywords.iter().take(3) {
-        let longer = if title.is_empty() { capital(keyword) } else { format!("{title}, {keyword}") };
+        let glue = if title.ends_with(|c| c >= '\u{2e80}') { "、" } else { ", " };
+        let longer = if title.is_empty() { capital(keyword) } else { format!("{title}{glue}{keyword}") };
         if longer.split_whitespace().count() > 8 {
             break;
         }

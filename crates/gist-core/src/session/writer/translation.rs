@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::chapter::Written;
 use super::mend::whole;
+use super::own::keyword_title;
 use crate::check::script::is_in_script_of;
 use crate::check::{Checker, Fault, adds_numbers, is_echo, normal, repeated_phrase};
 use crate::model::{Request, View};
@@ -86,8 +87,8 @@ impl Translation {
         if missing { Err(Fault::Language("translation", language.to_owned())) } else { Ok(()) }
     }
 
-    /// The chapter in its other language. A title or summary that could not be translated stays, and is said to, and `why`;
-    /// of the rest what could not be is left out. Where nothing could be, all stays in the language of its lines.
+    /// The chapter in its other language. For a title that could not be translated its key terms stand; without any it
+    /// stays, as a summary does, and is said to, and `why`; of the rest what could not be is left out. Where nothing could be, all stays in the language of its lines.
     pub(super) fn finish(mut self, language: String, why: Option<String>) -> Written {
         let untranslated = |field| Fault::Language(field, language.clone()).to_string();
         self.written.tokens += self.tokens;
@@ -95,14 +96,14 @@ impl Translation {
             self.written.error.get_or_insert_with(|| why.unwrap_or_else(|| untranslated("text")));
             return self.written;
         }
-        let mut missing = None;
+        let mut missing = Vec::new();
         let mut take = |key: &str| self.done.remove(key);
         let Written { chapter, text, .. } = &mut self.written;
         for (key, field) in [("summary", &mut text.summary), ("title", &mut text.title)] {
             match take(key) {
                 Some(translated) => *field = translated,
                 None if field.is_empty() || key == "title" && chapter.title.is_some() => {}
-                None => missing = Some(key),
+                None => missing.push(key),
             }
         }
         text.conclusion = take("conclusion").unwrap_or_default();
@@ -116,10 +117,17 @@ impl Translation {
         text.keywords = (1..=text.keywords.len()).filter_map(|n| take(&keyword_key(n))).collect();
         let mut seen = HashSet::new();
         text.keywords.retain(|word| seen.insert(normal(word)));
+        if missing.contains(&"title") {
+            let named = keyword_title(&text.keywords);
+            if !named.is_empty() && is_in_script_of(&language, &named) {
+                text.title = named;
+                missing.retain(|field| *field != "title");
+            }
+        }
         for (n, part) in (1..).zip(&mut text.parts) {
             *part = take(&part_key(n)).unwrap_or_default();
         }
-        let why = missing.map(|field| why.unwrap_or_else(|| untranslated(field)));
+        let why = missing.first().map(|field| why.unwrap_or_else(|| untranslated(field)));
         let written = self.written;
         Written { error: written.error.or(why), language, ..written }
     }
@@ -198,6 +206,12 @@ mod tests {
             (written().text.title, "节点把所有数据保存到磁盘。")
         );
         assert!(partly.error.unwrap().contains("the title is not in Chinese"));
+
+        let mut translation = Translation::of(written());
+        let answer = r#"{"title": "UTXO", "summary": "节点把所有数据保存到磁盘。", "keyword 2": "数据库", "keyword 4": "节点"}"#;
+        assert!(translation.take(answer, "Chinese", &checker).is_err());
+        let named = translation.finish("Chinese".into(), None);
+        assert_eq!((named.text.title.as_str(), named.error), ("数据库、节点", None));
     }
 
     #[test]
