@@ -87,3 +87,31 @@ fn who_calls_knows_what_each_step_is_for() {
     tasks.dedup();
     assert_eq!(tasks, [Task::Question, Task::Chapter, Task::Digest]);
 }
+
+/// The mock answers a translation with "Nothing", which is no Chinese.
+#[test]
+fn a_text_that_cannot_be_translated_goes_out_as_it_was_written() {
+    let closed = |language: &str| {
+        let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+        let config = Config { language: language.into(), ..Config::default() };
+        let model = Arc::new(Mock::new(Script::default()));
+        let mut session = Session::new(model, Identity::default(), config, context).unwrap();
+        let text =
+            "Nodes of a network find each other by asking those that have been there for a long time".into();
+        let span = Span::new(0, 9 * SECOND);
+        session.observe(Observation { source: Source::Speech, span, text, turn: false }).unwrap();
+        session.finish(10 * SECOND);
+        while session.work(0) {}
+        session.events().find(|event| event.kind == Kind::Closed).unwrap()
+    };
+    let (english, chinese) = (closed("auto"), closed("Chinese"));
+    assert_eq!((&chinese.title, &chinese.points), (&english.title, &english.points));
+    assert_eq!(chinese.language, "English", "which it is in");
+    assert!(
+        chinese.partial && chinese.error.as_deref().unwrap().contains("not in Chinese"),
+        "{:?}",
+        chinese.error
+    );
+    assert!(chinese.tokens > english.tokens, "it was tried");
+    assert!(!english.partial);
+}

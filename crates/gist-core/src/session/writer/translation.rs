@@ -88,11 +88,11 @@ impl Translation {
     }
 
     /// The chapter in its other language. For a title that could not be translated its key terms stand; without any it
-    /// stays, as a summary does, and is said to, and `why`; of the rest what could not be is left out. Where nothing could be, all stays in the language of its lines.
+    /// stays, as a summary does, and is said to, and `why`; of the rest what could not be is left out. Where neither could be, all stays in the language of its lines.
     pub(super) fn finish(mut self, language: String, why: Option<String>) -> Written {
         let untranslated = |field| Fault::Language(field, language.clone()).to_string();
         self.written.tokens += self.tokens;
-        if self.done.is_empty() {
+        if !["title", "summary"].iter().any(|key| self.done.contains_key(*key)) {
             self.written.error.get_or_insert_with(|| why.unwrap_or_else(|| untranslated("text")));
             return self.written;
         }
