@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 const REMEMBERED: usize = 4_096;
 
 /// Titles that small models fall back on, as [`normal`] has them, without a number at their end.
-const GENERIC: [&str; 20] = [
+const GENERIC: [&str; 21] = [
     "introduction",
     "anintroduction",
     "theintroduction",
@@ -41,6 +41,7 @@ const GENERIC: [&str; 20] = [
     "概述",
     "标题",
     "新闻标题",
+    "标题名称",
 ];
 
 /// What of the instructions for a title small models repeat in its place, as [`normal`] has it; in Chinese what they make
@@ -48,7 +49,7 @@ const GENERIC: [&str; 20] = [
 const ECHOES: [&str; 8] =
     ["8words", "thischapter", "nootherchapter", "3到8个", "8个字", "本章主题", "本章的主题", "其他章节"];
 /// The same for a summary and points.
-const SUMMARY_ECHOES: [&str; 8] = [
+const SUMMARY_ECHOES: [&str; 11] = [
     "factsthemselves",
     "asanewspaper",
     "whoorwhatdoeswhat",
@@ -57,6 +58,9 @@ const SUMMARY_ECHOES: [&str; 8] = [
     "新闻摘要",
     "新闻内容",
     "结论内容",
+    "结论部分",
+    "摘要内容",
+    "简要描述",
 ];
 
 /// What was wrong, in words that go into the retry and into the `error` of a partial chapter.
