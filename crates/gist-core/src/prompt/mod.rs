@@ -100,17 +100,14 @@ pub(crate) fn spoken<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     detect(&sample(texts)).unwrap_or("English").to_owned()
 }
 
-/// The language of some lines, by full English name, where it is not the one wanted, and the user's words, if there are
-/// any, are in the script of the lines.
-pub(crate) fn other_than<'a>(
-    wanted: &str,
-    words: Option<&str>,
-    texts: impl Iterator<Item = &'a str>,
-) -> Option<String> {
-    let sample = sample(texts);
-    let script = whatlang::detect_script(&sample);
-    let followed = words.is_none_or(|words| whatlang::detect_script(words) == script);
-    detect(&sample).filter(|spoken| followed && !same_language(spoken, wanted)).map(str::to_owned)
+/// The same, or `None` where none can be told for sure.
+pub(crate) fn spoken_for_sure<'a>(texts: impl Iterator<Item = &'a str>) -> Option<String> {
+    detect(&sample(texts)).map(str::to_owned)
+}
+
+/// Whether the user's words, if there are any, are in the script of some lines.
+pub(crate) fn in_script_of<'a>(words: Option<&str>, texts: impl Iterator<Item = &'a str>) -> bool {
+    words.is_none_or(|words| whatlang::detect_script(words) == whatlang::detect_script(&sample(texts)))
 }
 
 fn sample<'a>(texts: impl Iterator<Item = &'a str>) -> String {

@@ -59,6 +59,8 @@ pub(super) struct Writer {
     checker: Checker,
     /// That of the last chapter with a text.
     language: Option<String>,
+    /// That of the lines of the last chapter of which it could be told.
+    spoken: Option<String>,
     memory: Memory,
     /// Chapters that no digest of a period has told of yet.
     ended: VecDeque<ChapterEvent>,
@@ -256,14 +258,19 @@ impl Writer {
             }
             Job::Chapter(chapter) => {
                 let lines = || chapter.lines.iter().map(|line| line.text.as_str());
-                let wanted = prompt::language(&config.language, words, lines());
+                // What a line or two are in is hard to tell: in what those before were.
+                self.spoken = prompt::spoken_for_sure(lines()).or(self.spoken.take());
+                let wanted = prompt::language_asked_for(&config.language, words);
+                let wanted = wanted.or(self.spoken.clone()).unwrap_or_else(|| prompt::spoken(lines()));
                 // Instructions in another script are followed in that one.
-                match prompt::other_than(&wanted, words, lines()) {
-                    Some(spoken) if chapter.dialect == Dialect::Instruct => {
+                let followed = chapter.dialect == Dialect::Instruct && prompt::in_script_of(words, lines());
+                match self.spoken.clone().filter(|spoken| followed && !prompt::same_language(spoken, &wanted))
+                {
+                    Some(spoken) => {
                         into = Some(wanted);
                         spoken
                     }
-                    _ => wanted,
+                    None => wanted,
                 }
             }
             Job::Digest(digest) => {

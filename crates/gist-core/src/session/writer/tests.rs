@@ -115,3 +115,25 @@ fn a_text_that_cannot_be_translated_goes_out_as_it_was_written() {
     assert!(chinese.tokens > english.tokens, "it was tried");
     assert!(!english.partial);
 }
+
+#[test]
+fn a_chapter_of_a_word_is_in_the_language_of_the_one_before() {
+    let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    let model = Arc::new(Mock::new(Script::default()));
+    let mut session = Session::new(model, Identity::default(), Config::default(), context).unwrap();
+    let lines = [
+        "Heute sprechen wir darüber, wie die Knoten eines Netzes einander finden und weshalb das schwierig ist.",
+        "Tor 24.0",
+    ];
+    for (i, text) in (0..).zip(lines) {
+        let span = Span::new(20 * i * SECOND, (20 * i + 9) * SECOND);
+        session
+            .observe(Observation { source: Source::Speech, span, text: text.into(), turn: false })
+            .unwrap();
+        session.split_now((20 * i + 10) * SECOND, None);
+    }
+    session.finish(40 * SECOND);
+    while session.work(0) {}
+    let closed: Vec<_> = session.events().filter(|event| event.kind == Kind::Closed).collect();
+    assert_eq!((closed[0].language.as_str(), closed[1].language.as_str()), ("German", "German"));
+}
