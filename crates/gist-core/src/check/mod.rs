@@ -154,9 +154,11 @@ pub(crate) fn adds_numbers(text: &str, source: &str) -> bool {
     }
     let mut known: HashSet<String> = words.iter().map(|(_, word)| figure(word)).collect();
     known.extend(terms::numbers(source).iter().map(|number| plain(number)));
+    // Of a word without any.
+    known.insert(String::new());
     terms::words(text).into_iter().any(|(at, word)| {
         let counted = text[at.end..].trim_start().starts_with(['万', '亿', '千', '百', '萬', '億']);
-        !counted && !known.contains(&figure(word)) && !figure(word).is_empty()
+        !counted && !known.contains(&figure(word))
     })
 }
 

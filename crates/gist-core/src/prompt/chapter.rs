@@ -10,6 +10,9 @@ use crate::time::{Span, clock};
 
 /// The most points a chapter has.
 pub const MOST_POINTS: usize = 5;
+/// The most letters of a summary, and of a point or conclusion.
+pub(super) const SUMMARY: usize = 400;
+pub(super) const SENTENCE: usize = 220;
 
 /// What a chapter is written from.
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl ChapterPrompt<'_> {
             "maxItems": self.most_points(),
             "items": object(json!({
                 "lines": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
-                "text": sentence(self.language, 220),
+                "text": sentence(self.language, SENTENCE),
             })),
         });
         if self.points.is_some() {
@@ -126,11 +129,10 @@ impl ChapterPrompt<'_> {
         let title = title(self.language);
         let mut fields = json!({
             "title": title,
-            "summary": sentence(self.language, 400),
+            "summary": sentence(self.language, SUMMARY),
             "points": points,
-            "keywords": {"type": "array", "minItems": 1, "maxItems": 6,
-                         "items": {"type": "string", "minLength": 1, "maxLength": 40}},
-            "conclusion": sentence(self.language, 220),
+            "keywords": {"type": "array", "minItems": 1, "maxItems": 6, "items": term()},
+            "conclusion": sentence(self.language, SENTENCE),
         });
         let parts = self.parts.len();
         if parts > 0 {
@@ -138,6 +140,11 @@ impl ChapterPrompt<'_> {
         }
         object(fields)
     }
+}
+
+/// A key term.
+pub(super) fn term() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 40})
 }
 
 /// Three to eight words for scripts that part words by blanks, thirty characters for those that don't.

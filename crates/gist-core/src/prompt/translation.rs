@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::chapter::{sentence, title};
+use super::chapter::{SENTENCE, SUMMARY, sentence, term, title};
 use super::{flat, object};
 
 /// What a text is for: how long it may be.
@@ -10,8 +10,9 @@ use super::{flat, object};
 pub(crate) enum Part {
     /// Three to eight words.
     Title,
-    /// At most so many letters.
-    Sentence(usize),
+    Summary,
+    /// A point or a conclusion.
+    Sentence,
     /// A term, which may well be the same in both languages.
     Term,
 }
@@ -39,8 +40,9 @@ impl TranslationPrompt<'_> {
     pub(crate) fn schema(&self) -> Value {
         let of = |part: Part| match part {
             Part::Title => title(self.language),
-            Part::Sentence(most) => sentence(self.language, most),
-            Part::Term => serde_json::json!({"type": "string", "minLength": 1, "maxLength": 40}),
+            Part::Summary => sentence(self.language, SUMMARY),
+            Part::Sentence => sentence(self.language, SENTENCE),
+            Part::Term => term(),
         };
         object(Value::Object(
             self.texts.iter().map(|(key, part, _)| (key.clone(), of(*part))).collect::<Map<_, _>>(),

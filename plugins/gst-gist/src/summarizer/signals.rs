@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use gist_core::time::Span;
+use gst::glib;
 use gst::glib::subclass::Signal;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -27,6 +28,13 @@ impl GistSummarizer {
     }
 }
 
+/// Passes a command to the worker, if there is one. `args` are those of a signal, the element first.
+fn command(args: &[glib::Value], command: Command) -> Option<glib::Value> {
+    let element = args[0].get::<super::GistSummarizer>().ok()?;
+    element.imp().run()?.intake.command(command);
+    None
+}
+
 /// Its action signals.
 pub(super) static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
     vec![
@@ -34,12 +42,8 @@ pub(super) static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
             .param_types([Option::<String>::static_type()])
             .action()
             .class_handler(|args| {
-                let element = args[0].get::<super::GistSummarizer>().ok()?;
                 let title = args[1].get::<Option<String>>().ok().flatten();
-                if let Some(run) = element.imp().run() {
-                    run.intake.command(Command::Split(title.filter(|title| !title.trim().is_empty())));
-                }
-                None
+                command(args, Command::Split(title.filter(|title| !title.trim().is_empty())))
             })
             .build(),
         Signal::builder("ask")
@@ -65,23 +69,10 @@ pub(super) static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
             .param_types([String::static_type()])
             .action()
             .class_handler(|args| {
-                let element = args[0].get::<super::GistSummarizer>().ok()?;
                 let path: String = args[1].get().ok()?;
-                if let Some(run) = element.imp().run() {
-                    run.intake.command(Command::Save(path.into()));
-                }
-                None
+                command(args, Command::Save(path.into()))
             })
             .build(),
-        Signal::builder("reset-context")
-            .action()
-            .class_handler(|args| {
-                let element = args[0].get::<super::GistSummarizer>().ok()?;
-                if let Some(run) = element.imp().run() {
-                    run.intake.command(Command::Reset);
-                }
-                None
-            })
-            .build(),
+        Signal::builder("reset-context").action().class_handler(|args| command(args, Command::Reset)).build(),
     ]
 });

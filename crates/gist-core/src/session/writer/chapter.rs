@@ -271,16 +271,32 @@ impl Writer {
         context: &mut dyn Context,
         config: &Config,
     ) -> Progress {
-        let Job::Translation(translation) = &mut current.job else { return Progress::Running };
+        let Job::Translation(mut translation) = current.job else { return Progress::Running };
         translation.tokens += tokens;
         match translation.take(answer, &current.language, &self.checker) {
-            Err(fault) if !current.retried => self.retry(current, &fault.to_string(), context, config),
-            _ => self.give_up(current.job, current.language, String::new(), context),
+            Err(fault) if !current.retried => {
+                current.job = Job::Translation(translation);
+                self.retry(current, &fault.to_string(), context, config)
+            }
+            _ => self.translated(*translation, current.language, None, context),
         }
     }
 
+    /// Hands out a chapter with as much of its text as is translated.
+    pub(super) fn translated(
+        &mut self,
+        translation: Translation,
+        language: String,
+        why: Option<String>,
+        context: &mut dyn Context,
+    ) -> Progress {
+        let written = translation.finish(language, why);
+        self.checker.remember(&written.text.title, &written.text.summary);
+        self.close(written, context)
+    }
+
     /// Remembers a chapter and hands it out.
-    pub(super) fn close(&mut self, mut written: Written, context: &mut dyn Context) -> Progress {
+    fn close(&mut self, mut written: Written, context: &mut dyn Context) -> Progress {
         let Written { chapter, text, .. } = &written;
         self.language = Some(written.language.clone());
         if chapter.dialect == Dialect::Instruct {

@@ -36,7 +36,7 @@ pub(super) fn source(chapter: &Chapter, language: &str) -> Source {
 /// rest on nothing.
 pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result<(), Fault> {
     let source = source(chapter, language);
-    let right = |text: &str| is_in_script_of(language, text) && !source.is_foreign(text);
+    let right = |text: &str| is_right(text, &source, language);
     let plain = |text: &str| plain(text, &source);
     if chapter.title.is_none() {
         text.title = capital(&source.spell(bare_title(&flat(&text.title))));
@@ -89,6 +89,11 @@ pub(super) fn mend(text: &mut Text, chapter: &Chapter, language: &str) -> Result
     Ok(())
 }
 
+/// Whether a text is in its language, as far as scripts tell.
+fn is_right(text: &str, source: &Source, language: &str) -> bool {
+    is_in_script_of(language, text) && !source.is_foreign(text)
+}
+
 /// A text on one line, without lead-ins, its names as they were spelt.
 fn plain(text: &str, source: &Source) -> String {
     source.spell(&without_lead_ins(&whole(&flat(text))))
@@ -99,9 +104,7 @@ fn mend_points(text: &mut Text, source: &Source, language: &str) {
     text.written += text.points.len();
     for mut point in std::mem::take(&mut text.points) {
         point.text = plain(&point.text, source);
-        let right = !is_echo(&point.text)
-            && is_in_script_of(language, &point.text)
-            && !source.is_foreign(&point.text);
+        let right = !is_echo(&point.text) && is_right(&point.text, source, language);
         let Some(lines) = source.anchor(&point.text, &point.lines).filter(|_| right) else {
             tracing::info!(text = point.text, "a point was dropped: no line bears it out");
             continue;

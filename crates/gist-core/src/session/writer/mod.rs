@@ -261,7 +261,7 @@ impl Writer {
                 // What a line or two are in is hard to tell: in what those before were.
                 self.spoken = prompt::spoken_for_sure(lines()).or(self.spoken.take());
                 let wanted = prompt::language_asked_for(&config.language, words);
-                let wanted = wanted.or(self.spoken.clone()).unwrap_or_else(|| prompt::spoken(lines()));
+                let wanted = wanted.or(self.spoken.clone()).unwrap_or_else(|| "English".into());
                 // Instructions in another script are followed in that one.
                 let followed = chapter.dialect == Dialect::Instruct && prompt::in_script_of(words, lines());
                 match self.spoken.clone().filter(|spoken| followed && !prompt::same_language(spoken, &wanted))
@@ -374,11 +374,7 @@ impl Writer {
                 let text = Text { title: chapter.title.clone().unwrap_or_default(), ..Text::default() };
                 Progress::Closed(Box::new(Written { chapter, text, language, tokens: 0, error }))
             }
-            Job::Translation(translation) => {
-                let written = translation.finish(language, error);
-                self.checker.remember(&written.text.title, &written.text.summary);
-                self.close(written, context)
-            }
+            Job::Translation(translation) => self.translated(*translation, language, error, context),
             Job::Digest(digest) => {
                 let text = DigestText::default();
                 Progress::Digest(Box::new(WrittenDigest { digest, text, language, tokens: 0, error }))

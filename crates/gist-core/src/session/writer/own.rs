@@ -53,17 +53,32 @@ pub(super) fn untold(text: &Text, chapter: &Chapter, source: &Source, most: usiz
         |sentence: &str| Some(sentence).filter(short).and_then(quote).filter(|quote| !quote.ends_with('…'));
     let clear = |sentence: &str| Some(sentence).filter(|sentence| stands_alone(sentence)).and_then(whole);
     let lines = lines(chapter);
-    let mut found = salient(&lines, most, clear);
+    let mut found = Vec::new();
+    fill(&mut found, &lines, most, clear);
     if text.points.is_empty() || text.summary.is_empty() {
-        for more in [salient(&lines, most, whole), salient(&lines, most, quote)].into_iter().flatten() {
-            if found.len() < most && found.iter().all(|(_, other)| !same_words(other, &more.1)) {
-                found.push(more);
-            }
-        }
+        fill(&mut found, &lines, most, whole);
+        fill(&mut found, &lines, most, quote);
         found.sort_unstable_by_key(|(line, _)| *line);
     }
     let point = |(at, text): (usize, String)| TextPoint { lines: vec![chapter.lines[at].segment], text };
     found.into_iter().map(point).collect()
+}
+
+/// Adds sentences that say something else than those found, up to `most`.
+fn fill(
+    found: &mut Vec<(usize, String)>,
+    lines: &[&str],
+    most: usize,
+    quote: impl Fn(&str) -> Option<String>,
+) {
+    if found.len() == most {
+        return;
+    }
+    for (line, sentence) in salient(lines, most, quote) {
+        if found.len() < most && found.iter().all(|(_, other)| !same_words(other, &sentence)) {
+            found.push((line, sentence));
+        }
+    }
 }
 
 /// Whether a sentence may be understood without the one before it.

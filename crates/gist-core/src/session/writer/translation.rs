@@ -35,12 +35,12 @@ impl Translation {
         if self.written.chapter.title.is_none() {
             texts.push(("title".to_owned(), Part::Title, text.title.as_str()));
         }
-        texts.push(("summary".to_owned(), Part::Sentence(400), text.summary.as_str()));
+        texts.push(("summary".to_owned(), Part::Summary, text.summary.as_str()));
         let points = text.points.iter().map(|point| point.text.as_str());
-        texts.extend((1..).zip(points).map(|(n, point)| (point_key(n), Part::Sentence(220), point)));
+        texts.extend((1..).zip(points).map(|(n, point)| (point_key(n), Part::Sentence, point)));
         let words = (1..).zip(&text.keywords);
         texts.extend(words.map(|(n, word)| (keyword_key(n), Part::Term, word.as_str())));
-        texts.push(("conclusion".to_owned(), Part::Sentence(220), text.conclusion.as_str()));
+        texts.push(("conclusion".to_owned(), Part::Sentence, text.conclusion.as_str()));
         texts.extend((1..).zip(&text.parts).map(|(n, part)| (part_key(n), Part::Title, part.as_str())));
         texts.retain(|(.., text)| !text.is_empty());
         texts
@@ -68,7 +68,7 @@ impl Translation {
     pub(super) fn take(&mut self, answer: &str, language: &str, checker: &Checker) -> Result<(), Fault> {
         let mut answer: HashMap<String, String> = serde_json::from_str(answer).unwrap_or_default();
         let good = |part: Part, text: &str, translated: &str| {
-            let sentence = matches!(part, Part::Sentence(_));
+            let sentence = matches!(part, Part::Summary | Part::Sentence);
             let right = part == Part::Term || is_in_script_of(language, translated);
             let echo = is_echo(translated) || sentence && normal(translated) == normal(text);
             let fresh = part != Part::Title || checker.check(translated, text, std::iter::empty()).is_ok();
@@ -88,7 +88,8 @@ impl Translation {
     }
 
     /// The chapter in its other language. For a title that could not be translated its key terms stand; without any it
-    /// stays, as a summary does, and is said to, and `why`; of the rest what could not be is left out. Where neither could be, all stays in the language of its lines.
+    /// stays, as a summary does, and is said to, and `why`; of the rest what could not be is left out. Where neither could
+    /// be, all stays in the language of its lines.
     pub(super) fn finish(mut self, language: String, why: Option<String>) -> Written {
         let untranslated = |field| Fault::Language(field, language.clone()).to_string();
         self.written.tokens += self.tokens;
