@@ -82,7 +82,10 @@ fn quantize(x: &[f32; BLOCK]) -> (f32, [i32; BLOCK]) {
 pub(super) enum Tiles {
     /// A single row: no tile, no padding.
     One(Vec<TileBlock<1>>),
-    /// One tile of [`DRAFT`] rows, padded with zeros.
+    /// One tile of two rows (or of one in twice 8 bits: what the logits of a token are computed of), of three, of
+    /// [`DRAFT`]: with AVX2 each row more takes longer.
+    Two(Vec<TileBlock<2>>),
+    Three(Vec<TileBlock<3>>),
     Draft(Vec<TileBlock<DRAFT>>),
     /// Tiles of [`FEW`] rows, the last padded with zeros.
     Few(Vec<TileBlock<FEW>>),
@@ -134,6 +137,8 @@ impl QuantizedRows {
         let all = rows * planes;
         let tiles = match Cpu::detect().tile(all) {
             1 => Tiles::One(quantize_tiles(x, all, features)),
+            2 => Tiles::Two(quantize_tiles(x, all, features)),
+            3 => Tiles::Three(quantize_tiles(x, all, features)),
             DRAFT => Tiles::Draft(quantize_tiles(x, all, features)),
             FEW => Tiles::Few(quantize_tiles(x, all, features)),
             _ => Tiles::Many(quantize_tiles(x, all, features)),

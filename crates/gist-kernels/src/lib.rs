@@ -100,8 +100,7 @@ impl Cpu {
     /// How many rows of activations to a tile, of so many.
     fn tile(self, rows: usize) -> usize {
         match self {
-            _ if rows == 1 => 1,
-            _ if rows <= DRAFT => DRAFT,
+            _ if rows <= DRAFT => rows,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => activations::MANY,
             _ => activations::FEW,
@@ -242,6 +241,8 @@ impl PackedMatrix {
         assert_eq!(out.len(), x.rows() * self.out_features, "output must be rows × out_features");
         with_units!(&self.units, units => match &x.tiles {
             Tiles::One(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
+            Tiles::Two(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
+            Tiles::Three(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
             Tiles::Draft(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
             Tiles::Few(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
             Tiles::Many(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),

@@ -86,6 +86,8 @@ fn seen(x: &QuantizedRows) -> Vec<f32> {
     }
     match &x.tiles {
         Tiles::One(tiles) => values(tiles, x.rows() * x.planes, x.features()),
+        Tiles::Two(tiles) => values(tiles, x.rows() * x.planes, x.features()),
+        Tiles::Three(tiles) => values(tiles, x.rows() * x.planes, x.features()),
         Tiles::Draft(tiles) => values(tiles, x.rows() * x.planes, x.features()),
         Tiles::Few(tiles) => values(tiles, x.rows() * x.planes, x.features()),
         Tiles::Many(tiles) => values(tiles, x.rows() * x.planes, x.features()),
@@ -254,7 +256,7 @@ fn extremes_do_not_overflow() {
 /// Enough work for the pool, and more rows than one batch of tiles.
 #[test]
 fn threads_and_batches_cover_everything() {
-    for rows in [1, DRAFT, 70] {
+    for rows in [1, 2, 3, DRAFT, 70] {
         check(GgmlDType::Q4K, 1000, 512, &activations(rows, 512, 11), Fill::Random, 5);
         check(GgmlDType::Q8_0, 333, 1056, &activations(rows, 1056, 12), Fill::Random, 6);
     }

@@ -63,6 +63,9 @@ pub(crate) enum Want<'a> {
     Encoding,
     /// The logits of the last so many tokens.
     Logits(usize, &'a mut Vec<f32>),
+    /// What logits are computed of, for the last so many tokens, `[tokens, hidden]`: whoever guesses finds out with each
+    /// token whether those of the next are needed, and the head is a fifth of a small model.
+    Hidden(usize, &'a mut Vec<f32>),
     /// Every intermediate result, by the names of the parity fixtures, and the logits of all tokens.
     Everything(Tap<'a>),
 }
@@ -71,6 +74,15 @@ impl Want<'_> {
     fn tell(&mut self, name: impl FnOnce() -> String, values: &[f32]) {
         if let Want::Everything(tap) = self {
             tap(&name(), values);
+        }
+    }
+
+    /// Of how many of the last tokens more than keys and values is wanted; `all` there are.
+    pub(crate) fn last(&self, all: usize) -> usize {
+        match self {
+            Want::Encoding => 0,
+            Want::Logits(last, _) | Want::Hidden(last, _) => *last,
+            Want::Everything(_) => all,
         }
     }
 }
@@ -276,20 +288,31 @@ impl Decoder {
 
     /// The last norm and the logits, of the rows that are wanted.
     fn finish(&self, x: &[f32], rows: usize, scratch: &mut Scratch, mut want: Want<'_>) {
-        let Config { hidden, vocab, rms_eps, .. } = self.config;
-        let from = match want {
-            Want::Encoding => return,
-            Want::Logits(last, _) => rows - last,
-            Want::Everything(_) => 0,
-        };
-        let normed = resize(&mut scratch.normed, (rows - from) * hidden);
-        math::rms_norm(&x[from * hidden..], &self.norm, rms_eps, normed);
+        let Config { hidden, rms_eps, .. } = self.config;
+        let last = want.last(rows);
+        if last == 0 {
+            return;
+        }
+        let normed = resize(&mut scratch.normed, last * hidden);
+        math::rms_norm(&x[(rows - last) * hidden..], &self.norm, rms_eps, normed);
         want.tell(|| "text.final_norm".into(), normed);
-        let mut all = Vec::new();
-        let logits = if let Want::Logits(_, logits) = &mut want { &mut **logits } else { &mut all };
-        logits.resize((rows - from) * vocab, 0.0);
-        self.head.forward(&Rows::fine(normed, rows - from), logits);
-        want.tell(|| "text.logits".into(), &all);
+        match &mut want {
+            Want::Encoding => {}
+            Want::Logits(_, logits) => self.logits(normed, logits),
+            Want::Hidden(_, rows) => normed.clone_into(rows),
+            Want::Everything(_) => {
+                let mut logits = Vec::new();
+                self.logits(normed, &mut logits);
+                want.tell(|| "text.logits".into(), &logits);
+            }
+        }
+    }
+
+    /// The logits, `[rows, vocab]`, of what [`Want::Hidden`] gives.
+    pub(crate) fn logits(&self, rows: &[f32], logits: &mut Vec<f32>) {
+        let Config { hidden, vocab, .. } = self.config;
+        let count = rows.len() / hidden;
+        self.head.forward(&Rows::fine(rows, count), resize(logits, count * vocab));
     }
 }
 

@@ -23,8 +23,10 @@ pub(crate) struct Answer {
     fork: Cache,
     /// Tokens to encode before the next one can be chosen: the question, then what was chosen last.
     pending: VecDeque<u32>,
-    /// Of the last token encoded, and of those behind it that were guessed, `[1 + guessed, vocab]`; meaningful when
-    /// nothing is pending.
+    /// What logits are computed of, for the last token encoded and those behind it that were guessed,
+    /// `[1 + guessed, hidden]`; meaningful when nothing is pending.
+    hidden: Vec<f32>,
+    /// Of the next token, `[vocab]`.
     logits: Vec<f32>,
     /// Encoded behind what is pending and chosen, not yet chosen themselves.
     guessed: VecDeque<u32>,
@@ -67,6 +69,7 @@ impl Answer {
             fork,
             guesser,
             pending: question.into(),
+            hidden: Vec::new(),
             logits: Vec::new(),
             guessed: VecDeque::new(),
             rules,
@@ -82,6 +85,7 @@ impl Answer {
 
     /// One more token of reasoning, which is free text and no part of the answer; then the answer begins.
     fn think(&mut self, end: u32, mut thought: Vec<u32>) -> Result<(), ModelError> {
+        self.expect();
         let tokenizer = &self.engine.tokenizer;
         let mut allowed = self.engine.text_tokens.clone();
         allowed.allow_token(end);
@@ -136,18 +140,23 @@ impl Answer {
         self.pending.push_back(token);
     }
 
+    /// Computes what may come next.
+    fn expect(&mut self) {
+        let width = self.engine.decoder.config().hidden;
+        let from = self.hidden.len().saturating_sub((self.guessed.len() + 1) * width);
+        self.engine.logits(&self.hidden[from..][..width], &mut self.logits);
+    }
+
     /// Chooses the next token from the logits. Returns whether the answer is complete.
     fn choose(&mut self) -> Result<bool, ModelError> {
+        self.expect();
         let backend = |e: &dyn std::fmt::Display| ModelError::Backend(e.to_string());
         let tokenizer = &self.engine.tokenizer;
         let word = |t: &u32| tokenizer.is_ordinary(*t) && is_word(tokenizer.bytes(*t));
         let mut used: Vec<u32> = self.answer.iter().copied().filter(word).collect();
         used.sort_unstable();
         used.dedup();
-        let vocab = self.engine.decoder.config().vocab;
-        let from = self.logits.len().saturating_sub((self.guessed.len() + 1) * vocab);
-        let logits = &mut self.logits[from..][..vocab];
-        penalise(logits, used.into_iter());
+        penalise(&mut self.logits, used.into_iter());
         let mask;
         let allowed = match &mut self.rules {
             Rules::Free(tokens) => tokens,
@@ -156,7 +165,7 @@ impl Answer {
                 &mask
             }
         };
-        let Some(token) = self.sampler.sample(logits, allowed) else {
+        let Some(token) = self.sampler.sample(&self.logits, allowed) else {
             return Err(not_numbers());
         };
         if !tokenizer.is_ordinary(token) {
@@ -219,7 +228,7 @@ impl Generation for Answer {
         let want = if self.pending.is_empty() {
             self.guess(n);
             chunk.extend(&self.guessed);
-            Want::Logits(1 + self.guessed.len(), &mut self.logits)
+            Want::Hidden(1 + self.guessed.len(), &mut self.hidden)
         } else {
             Want::Encoding
         };

@@ -94,9 +94,13 @@ impl Engine {
         let scratch = &mut *turn;
         self.team.install(|| self.decoder.forward(chunk, cache, target, scratch, want));
     }
-}
 
-impl Engine {
+    /// The logits of what [`Want::Hidden`] gave.
+    pub(crate) fn logits(&self, rows: &[f32], logits: &mut Vec<f32>) {
+        let _turn = self.scratch.lock();
+        self.team.install(|| self.decoder.logits(rows, logits));
+    }
+
     /// What a saved context has to match: the model, and how pictures lie in its prompt.
     pub(crate) fn saved_as(&self) -> String {
         let layout = self.eyes.as_ref().map(|eyes| eyes.layout);

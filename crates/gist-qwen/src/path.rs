@@ -102,6 +102,19 @@ impl AnyDecoder {
             }
         }
     }
+
+    /// The logits, `[rows, vocab]`, of what [`Want::Hidden`] gave.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    pub(crate) fn logits(&self, rows: &[f32], logits: &mut Vec<f32>) {
+        match self {
+            Self::Fast(decoder) => decoder.logits(rows, logits),
+            Self::Reference(decoder) => {
+                *logits = decoder.logits(rows).expect("the device computes checked shapes");
+            }
+        }
+    }
 }
 
 impl AnyTower {

@@ -190,23 +190,29 @@ impl ReferenceDecoder {
             }
             tell(&mut want, || format!("text.layer{i}.residual"), &x)?;
         }
-        let rows_wanted = match want {
-            Want::Encoding => 0,
-            Want::Logits(last, _) => last,
-            Want::Everything(_) => rows,
-        };
-        if rows_wanted > 0 {
-            let normed = rms_norm(&x.narrow(0, rows - rows_wanted, rows_wanted)?, &self.norm, rms_eps)?;
+        let last = want.last(rows);
+        if last > 0 {
+            let normed = rms_norm(&x.narrow(0, rows - last, last)?, &self.norm, rms_eps)?;
             tell(&mut want, || "text.final_norm".into(), &normed)?;
-            let logits = linear(&normed, &self.head)?;
-            tell(&mut want, || "text.logits".into(), &logits)?;
-            if let Want::Logits(_, out) = want {
-                *out = values(&logits)?;
+            match &mut want {
+                Want::Hidden(_, rows) => **rows = values(&normed)?,
+                Want::Logits(_, logits) => **logits = values(&linear(&normed, &self.head)?)?,
+                _ => tell(&mut want, || "text.logits".into(), &linear(&normed, &self.head)?)?,
             }
         }
         let times = chunk.positions(first).map(|p| p[0]);
         cache.region_mut(target).commit(times, first + chunk.advance());
         Ok(())
+    }
+
+    /// As [`Decoder::logits`](crate::decoder::Decoder::logits).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn logits(&self, rows: &[f32]) -> Result<Vec<f32>> {
+        let hidden = self.config.hidden;
+        let rows = Tensor::from_slice(rows, (rows.len() / hidden, hidden), &self.device)?;
+        values(&linear(&rows, &self.head)?)
     }
 
     /// Embeddings, and in their place the rows of pictures, `[rows, hidden]`.
