@@ -7,7 +7,7 @@
 //!   `avx2`, `avx512`: its inner kernel, chosen at run time by `Cpu`.
 //! * [`kv`]: attention's inner loops over packed keys and values; [`attention`]: among rows that all see all.
 //! * [`math`]: element-wise loops; [`mod@product`]: f32 matrices.
-//! * [`team`]: threads that compute together.
+//! * [`team`]: threads that compute together; `huge`: memory for weights.
 //!
 //! The result of a packed product differs from the exact one with the dequantised weights only by the quantisation of
 //! the activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
@@ -20,6 +20,7 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod huge;
 mod k_units;
 pub mod kv;
 pub mod math;
@@ -36,6 +37,7 @@ pub use activations::{DRAFT, QuantizedRows};
 use activations::{TileBlock, TileSums, Tiles};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use huge::Huge;
 use k_units::{Q4K, Q5K, Q6K};
 use output::Columns;
 use panel::{Scratch, TILES};
@@ -137,12 +139,12 @@ pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
 
 /// Panel after panel; a panel is 16 output rows, its units in the order of the depth.
 enum Units {
-    Q4K(Vec<Q4K>),
-    Q5K(Vec<Q5K>),
-    Q6K(Vec<Q6K>),
-    Q40(Vec<Q40>),
-    Q50(Vec<Q50>),
-    Q80(Vec<Q80>),
+    Q4K(Huge<Q4K>),
+    Q5K(Huge<Q5K>),
+    Q6K(Huge<Q6K>),
+    Q40(Huge<Q40>),
+    Q50(Huge<Q50>),
+    Q80(Huge<Q80>),
 }
 
 /// Runs the expression with the vector of units, whatever its type.
@@ -220,7 +222,7 @@ impl PackedMatrix {
     /// Size in memory: what one decoded token reads.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        with_units!(&self.units, units => size_of_val(units.as_slice()))
+        with_units!(&self.units, units => size_of_val(&**units))
     }
 
     /// `out[r, o] = Σ_k x[r, k] * w[o, k]`, with `x` quantised to 8 bits on the way. Row-major: `x` is
@@ -324,7 +326,7 @@ fn dequantize_row<U: Unit>(units: &[U], index: usize, out: &mut [f32]) {
     }
 }
 
-fn pack_units<U: Unit>(bytes: &[u8], out_features: usize, in_features: usize) -> Option<Vec<U>> {
+fn pack_units<U: Unit>(bytes: &[u8], out_features: usize, in_features: usize) -> Option<Huge<U>> {
     if !in_features.is_multiple_of(BLOCK * U::BLOCKS) {
         return None;
     }
@@ -333,7 +335,7 @@ fn pack_units<U: Unit>(bytes: &[u8], out_features: usize, in_features: usize) ->
     if bytes.len() != out_features.checked_mul(row_bytes)? {
         return None;
     }
-    let mut units = vec![U::ZERO; out_features.div_ceil(LANES) * depth];
+    let mut units = Huge::filled(U::ZERO, out_features.div_ceil(LANES) * depth);
     if !units.is_empty() {
         team::pieces(&mut units, depth, |i, panel| {
             let bytes = &bytes[i * LANES * row_bytes..];
