@@ -170,6 +170,24 @@ impl Detector {
         self.run(end, true, config, probe)
     }
 
+    /// The candidate that becomes a boundary if what is to come says no more than what is known: a guess ahead of the
+    /// decision, which it leaves as it is.
+    pub fn expected(&self, config: &Config) -> Option<(SegmentId, u64)> {
+        let limit = self.limit(config);
+        let earliest = self.chapter.saturating_add(config.min_chapter_duration.max(1));
+        let waiting = self.history.waiting(self.clock?).into_iter().filter_map(|index| {
+            let entry = self.history.get(index);
+            let at = entry.span.start;
+            if !(earliest..=limit).contains(&at) || self.cuts_a_sentence(index) {
+                return None;
+            }
+            let signals = signals::look(&self.history, index, entry.seen.as_ref()?, self.chapter);
+            Some((self.weights.log_odds(&signals), entry.segment, at))
+        });
+        let best = waiting.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (best.0 >= self.weights.threshold(config.granularity)).then_some((best.1, best.2))
+    }
+
     /// A chapter was begun at `at` for another reason (a seek, the user): nothing before it is judged any more.
     pub fn restart(&mut self, at: u64) {
         self.chapter = at;
@@ -178,11 +196,13 @@ impl Detector {
     }
 
     /// Where the later parts of a chapter that has ended begin, in order of time: at its best candidates that would have
-    /// been boundaries at [`Granularity::Fine`], a minute or more apart. They are forgotten.
-    pub fn parts(&mut self, chapter: Span) -> Vec<SegmentId> {
+    /// been boundaries at [`Granularity::Fine`], a minute or more apart.
+    pub fn parts(&self, chapter: Span) -> Vec<SegmentId> {
         let threshold = self.weights.threshold(Granularity::Fine);
-        let mut ended: Vec<_> = self.passed.extract_if(.., |&mut (at, ..)| at <= chapter.end).collect();
-        ended.retain(|&(at, _, log_odds)| at >= chapter.start && log_odds >= threshold);
+        let within = |at: u64| (chapter.start..=chapter.end).contains(&at);
+        let passed = self.passed.iter().copied();
+        let mut ended: Vec<_> =
+            passed.filter(|&(at, _, log_odds)| within(at) && log_odds >= threshold).collect();
         ended.sort_by(|a, b| b.2.total_cmp(&a.2));
         let mut edges = vec![chapter.start, chapter.end];
         let mut parts = Vec::new();

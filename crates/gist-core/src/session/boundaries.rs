@@ -1,7 +1,7 @@
 //! Where chapters begin and end: by the detector, at a cut of the stream, on demand, at its end.
 
 use super::Session;
-use super::chapter::{Chapter, Open};
+use super::chapter::{Chapter, Line, Open};
 use super::sight;
 use super::writer::{Digest, Of};
 use crate::boundary::Boundary;
@@ -148,29 +148,49 @@ impl Session {
         title: Option<String>,
     ) {
         let Some(mut open) = self.open.take() else { return };
-        let span = Span::new(open.start, end);
         let mut lines = Vec::new();
         while self.lines.front().is_some_and(|line| line.segment < before) {
             lines.extend(self.lines.pop_front().filter(|line| line.segment >= open.first_segment));
         }
         open.coverage.text_lines += lines.iter().filter(|line| line.source == Source::Speech).count() as u64;
-        let (id, dialect) = (open.id(&self.identity), self.model.dialect());
-        let segments = open.first_segment..before;
-        let mut parts = self.detector.parts(span);
-        if dialect == Dialect::Titles {
-            parts.clear();
-        }
-        self.writer.push(Chapter {
-            id,
-            open,
+        let chapter = self.chapter(open, lines, end, before);
+        self.writer.push(Chapter { decided_at: Some(decided_at), reason: Some(reason), title, ..chapter });
+    }
+
+    /// The chapter that was begun as `open` when it ends at `end`, before the segment `before`.
+    fn chapter(&self, open: Open, lines: Vec<Line>, end: u64, before: SegmentId) -> Chapter {
+        let dialect = self.model.dialect();
+        let span = Span::new(open.start, end);
+        Chapter {
+            id: open.id(&self.identity),
             span,
-            segments,
-            parts,
+            segments: open.first_segment..before,
+            parts: if dialect == Dialect::Titles { Vec::new() } else { self.detector.parts(span) },
             lines,
-            decided_at,
-            reason,
-            title,
+            decided_at: None,
+            reason: None,
+            title: None,
             dialect,
-        });
+            open,
+        }
+    }
+
+    /// Begins the text of the chapter that is likely to end next before that is decided, and throws it away if another
+    /// ends: for a stream that plays, whose viewers wait, and when there is time to spare. Nothing else comes of it: the
+    /// chapter is told of when it has ended, with the text it would have had.
+    pub fn write_ahead(&mut self) {
+        let Some(open) = self.open.as_ref().filter(|_| self.writer.pending() == 0 && self.config.write)
+        else {
+            return;
+        };
+        let Some((before, end)) = self.detector.expected(&self.config) else { return };
+        if self.writer.has_tried(open.first_segment..before) {
+            return;
+        }
+        let of_it = |line: &&Line| (open.first_segment..before).contains(&line.segment);
+        let lines = self.lines.iter().filter(of_it).cloned().collect();
+        let chapter = self.chapter(open.clone(), lines, end, before);
+        tracing::debug!(end = crate::time::clock(end), "a text is begun before its chapter has ended");
+        self.writer.expect(chapter);
     }
 }

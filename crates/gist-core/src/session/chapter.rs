@@ -65,7 +65,7 @@ impl Timeline {
 }
 
 /// The chapter that is open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) index: u64,
     pub(super) start: u64,
@@ -89,7 +89,7 @@ impl Open {
     }
 }
 
-/// A chapter that has ended and waits for its text.
+/// A chapter that has ended, or is expected to end there, and waits for its text.
 #[derive(Debug)]
 pub(super) struct Chapter {
     pub(super) id: String,
@@ -99,8 +99,9 @@ pub(super) struct Chapter {
     /// The first segments of its parts but the first; none when it has no parts.
     pub(super) parts: Vec<SegmentId>,
     pub(super) lines: Vec<Line>,
-    pub(super) decided_at: u64,
-    pub(super) reason: Reason,
+    /// `None` while it is expected.
+    pub(super) decided_at: Option<u64>,
+    pub(super) reason: Option<Reason>,
     /// The user's own title, kept as it is.
     pub(super) title: Option<String>,
     /// What the model can be asked.
@@ -120,10 +121,10 @@ impl Chapter {
         event.duration = Some(self.span.duration());
         event.end_running_time = Some(self.span.end);
         event.end = Some(self.open.timeline.seconds(self.span.end));
-        event.decided_at = Some(self.decided_at);
+        event.decided_at = self.decided_at;
         event.emitted_at = position;
         event.lag = Some(position.saturating_sub(self.span.end));
-        event.reason = Some(self.reason);
+        event.reason = self.reason;
         event.coverage = self.open.coverage;
     }
 
@@ -149,6 +150,12 @@ impl Chapter {
     /// When a part begins.
     pub(super) fn start_of(&self, segment: SegmentId) -> u64 {
         if segment <= self.segments.start { self.span.start } else { self.span_of(&[segment]).start }
+    }
+
+    /// Whether its text is also that of `other`, which was made of the same lines.
+    pub(super) fn has_text_of(&self, other: &Self) -> bool {
+        let what = |chapter: &Self| (chapter.segments.clone(), chapter.parts.clone(), chapter.span);
+        what(self) == what(other) && self.title == other.title
     }
 
     /// Whether there is nothing to write about.

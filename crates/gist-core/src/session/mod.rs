@@ -137,6 +137,7 @@ impl Session {
         let texts = |config: &Config| (config.preset, config.prompt.clone(), config.language.clone());
         if texts(&config) != texts(&self.config) {
             self.prompt_revision += 1;
+            self.writer.expect_nothing();
         }
         self.config = config;
     }

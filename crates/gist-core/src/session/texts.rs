@@ -91,7 +91,12 @@ impl Session {
         while self.work(position) {}
     }
 
-    /// Texts that wait or are being written.
+    /// Whether [`Session::work`] has something to do.
+    pub fn has_work(&self) -> bool {
+        self.pending() > 0 || self.writer.is_ahead()
+    }
+
+    /// Texts that wait or are being written, but for one whose chapter has not ended yet.
     pub fn pending(&self) -> usize {
         self.writer.pending()
     }

@@ -235,8 +235,23 @@ impl Writer {
                 self.name_by_keywords(&mut text, &chapter, &language);
             }
         }
-        self.checker.remember(&text.title, &text.summary);
         let written = Written { chapter, text, language, tokens, error };
+        if written.chapter.decided_at.is_none() {
+            self.ahead.written = Some((written, into));
+            return Progress::Running;
+        }
+        self.conclude(written, into, context, config)
+    }
+
+    /// What is said of a chapter that has ended stands, in the language it was said in.
+    pub(super) fn conclude(
+        &mut self,
+        written: Written,
+        into: Option<String>,
+        context: &mut dyn Context,
+        config: &Config,
+    ) -> Progress {
+        self.checker.remember(&written.text.title, &written.text.summary);
         match into {
             Some(into) if !written.text.title.is_empty() => self.translate(written, into, context, config),
             _ => self.close(written, context),

@@ -28,8 +28,8 @@ pub(crate) fn chapter() -> Chapter {
         segments: 0..4,
         parts: Vec::new(),
         lines: lines.collect(),
-        decided_at: 0,
-        reason: Reason::Model,
+        decided_at: Some(0),
+        reason: Some(Reason::Model),
         title: None,
         dialect: Dialect::Instruct,
     }

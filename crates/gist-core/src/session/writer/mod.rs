@@ -1,5 +1,6 @@
 //! Has the chapter texts written, one after the other, each on a fork of the context.
 
+mod ahead;
 mod answer;
 mod chapter;
 mod digest;
@@ -10,6 +11,7 @@ mod translation;
 
 use std::collections::VecDeque;
 
+use ahead::Ahead;
 pub(super) use answer::Question;
 pub use answer::{Answer, Statement};
 pub(super) use chapter::Written;
@@ -56,6 +58,7 @@ struct Current {
 pub(super) struct Writer {
     jobs: VecDeque<Job>,
     current: Option<Current>,
+    ahead: Ahead,
     checker: Checker,
     /// That of the last chapter with a text.
     language: Option<String>,
@@ -102,11 +105,15 @@ pub(super) enum Progress {
 
 impl Writer {
     pub(super) fn push(&mut self, chapter: Chapter) {
-        self.jobs.push_back(Job::Chapter(Box::new(chapter)));
+        if let Some(chapter) = self.as_expected(chapter) {
+            self.expect_nothing();
+            self.jobs.push_back(Job::Chapter(Box::new(chapter)));
+        }
     }
 
     /// A digest comes after the texts of the chapters that wait: it sums them up.
     pub(super) fn digest(&mut self, digest: Digest) {
+        self.expect_nothing();
         self.jobs.push_back(Job::Digest(digest));
     }
 
@@ -125,6 +132,7 @@ impl Writer {
 
     /// A question goes before everything that is not begun: somebody waits for the answer.
     pub(super) fn ask(&mut self, question: Question) {
+        self.expect_nothing();
         let first = self.jobs.iter().take_while(|job| matches!(job, Job::Question(_))).count();
         self.jobs.insert(first, Job::Question(question));
     }
@@ -184,8 +192,15 @@ impl Writer {
         &self.memory
     }
 
+    /// What waits or is being written, the one that is being written first.
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.current.iter().map(|current| &current.job).chain(&self.jobs)
+    }
+
+    /// What is to come out; a text whose chapter has not ended is not.
     pub(super) fn pending(&self) -> usize {
-        self.jobs.len() + usize::from(self.current.is_some() || self.memory.is_returning())
+        let begun = usize::from(self.is_written() || self.memory.is_returning());
+        begun + self.jobs().filter(|job| !job.is_expected()).count()
     }
 
     /// What the next step is for.
@@ -195,16 +210,23 @@ impl Writer {
         }
         match &self.current {
             Some(current) => Some(current.job.task()),
+            None if self.is_written() => Some(Task::Chapter),
             None if self.memory.crowded(context).is_some() => Some(Task::Memory),
             None => self.jobs.front().map(Job::task),
         }
     }
 
     pub(super) fn abandon(&mut self, why: &str) {
+        self.expect_nothing();
         self.abandoned = Some(why.to_owned());
     }
 
     pub(super) fn step(&mut self, context: &mut dyn Context, config: &Config) -> Progress {
+        if self.is_written()
+            && let Some((written, into)) = self.ahead.written.take()
+        {
+            return self.conclude(written, into, context, config);
+        }
         if let Some(why) = self.abandoned.clone() {
             let Some(job) = self.current.take().map(|c| c.job).or_else(|| self.jobs.pop_front()) else {
                 self.abandoned = None;
@@ -370,6 +392,7 @@ impl Writer {
     fn give_up(&mut self, job: Job, language: String, why: String, context: &mut dyn Context) -> Progress {
         let error = (!why.is_empty()).then_some(why);
         match job {
+            Job::Chapter(chapter) if chapter.decided_at.is_none() => Progress::Running,
             Job::Chapter(chapter) => {
                 let text = Text { title: chapter.title.clone().unwrap_or_default(), ..Text::default() };
                 Progress::Closed(Box::new(Written { chapter, text, language, tokens: 0, error }))

@@ -137,3 +137,106 @@ fn a_chapter_of_a_word_is_in_the_language_of_the_one_before() {
     let closed: Vec<_> = session.events().filter(|event| event.kind == Kind::Closed).collect();
     assert_eq!((closed[0].language.as_str(), closed[1].language.as_str()), ("German", "German"));
 }
+
+/// A talk that goes from one topic to another, with as many steps of writing behind each line as `spare` says.
+struct Played {
+    closed: Vec<ChapterEvent>,
+    /// Steps of work that a chapter took after it had ended.
+    waited: Vec<usize>,
+    ahead: usize,
+}
+
+fn play(spare: usize, disturb: impl Fn(usize, &mut Session)) -> Played {
+    let topics: [&[&str]; 2] = [
+        &[
+            "Okay, so let's talk about baking bread with sourdough.",
+            "The flour and the water make a dough with gluten.",
+            "A warm oven gives the loaf its brown crust.",
+            "Sourdough yeast ferments the flour over night.",
+        ],
+        &[
+            "Now let's move on to the next topic: sailing ships.",
+            "The mast carries the sails and the rigging.",
+            "A keel keeps the hull upright in strong wind.",
+            "Sailors trim the sails when the wind turns.",
+        ],
+    ];
+    let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
+    let model = Arc::new(Mock::new(Script { steps: 3, ..Script::default() }));
+    let mut session = Session::new(model, Identity::default(), Config::default(), context).unwrap();
+    let mut played = Played { closed: Vec::new(), waited: Vec::new(), ahead: 0 };
+    for i in 0..72 {
+        let start = 5 * i as u64 * SECOND;
+        let text = topics[i / 36][i % 4].to_owned();
+        let span = Span::new(start, start + 4 * SECOND);
+        session.observe(Observation { source: Source::Speech, span, text, turn: false }).unwrap();
+        session.advance(start);
+        finish(&mut session, &mut played);
+        if spare > 0 {
+            session.write_ahead();
+            assert_eq!(session.pending(), 0, "nothing has ended");
+            played.ahead += (0..spare).filter(|_| session.work(start)).count();
+            assert!(session.events().all(|event| event.kind == Kind::Opened), "so nothing comes out");
+        }
+        disturb(i, &mut session);
+    }
+    session.finish(360 * SECOND);
+    finish(&mut session, &mut played);
+    played
+}
+
+/// Writes what is to come out.
+fn finish(session: &mut Session, played: &mut Played) {
+    while session.pending() > 0 {
+        let steps = (1..).find(|_| {
+            session.work(0);
+            session.pending() == 0 || session.events.iter().any(|event| event.kind == Kind::Closed)
+        });
+        let closed: Vec<_> = session.events().filter(|event| event.kind == Kind::Closed).collect();
+        if !closed.is_empty() {
+            played.waited.extend(steps);
+            played.closed.extend(closed);
+        }
+    }
+}
+
+#[test]
+fn a_text_begun_before_its_chapter_has_ended_is_the_same_and_there_sooner() {
+    let (late, ahead) = (play(0, |_, _| {}), play(20, |_, _| {}));
+    assert_eq!(late.closed.len(), 2);
+    let same = |event: &ChapterEvent| ChapterEvent { sequence: 0, ..event.clone() };
+    assert!(late.closed.iter().map(same).eq(ahead.closed.iter().map(same)));
+    assert!(late.waited[0] > 3, "{:?}", late.waited);
+    assert_eq!(ahead.waited[0], 1, "all that is left to do is to hand it out");
+    assert!(ahead.ahead > 0);
+}
+
+#[test]
+fn what_else_is_asked_for_goes_before_a_text_whose_chapter_has_not_ended() {
+    let late = play(0, |_, _| {});
+    let expected = std::cell::Cell::new(false);
+    let asked = play(1, |_, session| {
+        if session.has_work() && !expected.replace(true) {
+            session.ask("How?", None);
+            session.work(0);
+            assert_eq!(session.task(), Some(Task::Question), "somebody waits for it");
+            while session.answers().next().is_none() {
+                assert!(session.work(0));
+            }
+        }
+    });
+    assert!(expected.get(), "a text was begun ahead");
+    assert_eq!(
+        late.closed.iter().map(|e| &e.title).collect::<Vec<_>>(),
+        asked.closed.iter().map(|e| &e.title).collect::<Vec<_>>()
+    );
+    let set = std::cell::Cell::new(false);
+    let chinese = play(20, |_, session| {
+        if session.writer.ahead.written.is_some() && !set.replace(true) {
+            session.configure(Config { language: "Chinese".into(), ..Config::default() });
+        }
+    });
+    let tried =
+        |event: &ChapterEvent| event.error.as_deref().is_some_and(|why| why.contains("not in Chinese"));
+    assert!(set.get() && chinese.closed.iter().all(tried), "the language set last is the one written in");
+}

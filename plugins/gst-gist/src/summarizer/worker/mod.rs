@@ -123,7 +123,9 @@ impl Worker {
         let (pairs, stopwatch) = (Pairs::default(), Stopwatch::start());
         let mut live = Live { session, reader: None, pairs, blind: false, next_gap: 0, stopwatch };
         loop {
-            let turn = self.intake.next(live.session.pending() > 0);
+            let session = &live.session;
+            let busy = if self.is_behind() { session.pending() > 0 } else { session.has_work() };
+            let turn = self.intake.next(busy);
             live.stopwatch = Stopwatch::start();
             match turn {
                 Turn::Stop => return Ok(()),
@@ -313,18 +315,26 @@ impl Worker {
     }
 
     /// Writes for a while. A file is written to the end of the chapter at once: nothing is lost by waiting, and its
-    /// chapters come out while it plays. Live, intake goes on between steps.
+    /// chapters come out while it plays. Live, intake goes on between steps, and while there is time the text of the
+    /// chapter that seems to end is begun.
     fn write(&mut self, live: &mut Live) {
         let position = self.position(live);
         let drops = self.intake.drops();
+        if drops && !self.is_behind() {
+            live.session.write_ahead();
+        }
         for step in 0.. {
             self.deliver(live);
-            let behind = || self.intake.counters().queue_time > BEHIND;
-            let enough = drops && (step >= STEPS_BETWEEN || (step >= 1 && behind()));
+            let least = usize::from(live.session.pending() > 0);
+            let enough = drops && (step >= STEPS_BETWEEN || (step >= least && self.is_behind()));
             if enough || self.intake.interrupted() || !self.step(live, position) {
                 break;
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.intake.counters().queue_time > BEHIND
     }
 
     /// Running-time that the stream has reached.
