@@ -171,8 +171,11 @@ impl Detector {
     }
 
     /// The candidate that becomes a boundary if what is to come says no more than what is known: a guess ahead of the
-    /// decision, which it leaves as it is.
+    /// decision, which it leaves as it is. None in a stream without words, of which the model decides.
     pub fn expected(&self, config: &Config) -> Option<(SegmentId, u64)> {
+        if self.history.is_wordless() {
+            return None;
+        }
         let limit = self.limit(config);
         let earliest = self.chapter.saturating_add(config.min_chapter_duration.max(1));
         let waiting = self.history.waiting(self.clock?).into_iter().filter_map(|index| {

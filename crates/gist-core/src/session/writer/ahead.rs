@@ -69,4 +69,8 @@ impl Writer {
     pub(super) fn is_written(&self) -> bool {
         self.ahead.written.as_ref().is_some_and(|(written, _)| written.chapter.decided_at.is_some())
     }
+
+    pub(super) fn take_written(&mut self) -> Option<(Written, Option<String>)> {
+        self.ahead.written.take_if(|(written, _)| written.chapter.decided_at.is_some())
+    }
 }

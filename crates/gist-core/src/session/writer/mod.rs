@@ -7,6 +7,7 @@ mod digest;
 mod memory;
 mod mend;
 mod own;
+mod queue;
 mod translation;
 
 use std::collections::VecDeque;
@@ -20,9 +21,11 @@ use digest::DigestText;
 pub(super) use digest::{Digest, Of, Period, WrittenDigest};
 use memory::Merge;
 pub(super) use memory::{Held, Memory};
+use queue::Job;
+pub use queue::Task;
 use translation::Translation;
 
-use super::chapter::{Chapter, longest_shown};
+use super::chapter::longest_shown;
 use super::sight;
 use crate::Config;
 use crate::check::Checker;
@@ -30,17 +33,6 @@ use crate::event::ChapterEvent;
 use crate::model::{Context, Dialect, Generation, ModelError, Step};
 use crate::prompt;
 use crate::time::Span;
-
-/// Chapters kept for the digest of a period; of more the oldest are not told of.
-const MAX_ENDED: usize = 1_000;
-
-enum Job {
-    Chapter(Box<Chapter>),
-    Translation(Box<Translation>),
-    Digest(Digest),
-    Question(Question),
-    Merge(Merge),
-}
 
 struct Current {
     job: Job,
@@ -70,30 +62,6 @@ pub(super) struct Writer {
     abandoned: Option<String>,
 }
 
-/// What the model writes for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// The text of a chapter.
-    Chapter,
-    /// A digest.
-    Digest,
-    /// The answer to a question.
-    Question,
-    /// Texts of old chapters become one, and those after them go back into the memory.
-    Memory,
-}
-
-impl Job {
-    fn task(&self) -> Task {
-        match self {
-            Self::Chapter(_) | Self::Translation(_) => Task::Chapter,
-            Self::Digest(_) => Task::Digest,
-            Self::Question(_) => Task::Question,
-            Self::Merge(_) => Task::Memory,
-        }
-    }
-}
-
 /// What a step came to.
 pub(super) enum Progress {
     Idle,
@@ -104,39 +72,6 @@ pub(super) enum Progress {
 }
 
 impl Writer {
-    pub(super) fn push(&mut self, chapter: Chapter) {
-        if let Some(chapter) = self.as_expected(chapter) {
-            self.expect_nothing();
-            self.jobs.push_back(Job::Chapter(Box::new(chapter)));
-        }
-    }
-
-    /// A digest comes after the texts of the chapters that wait: it sums them up.
-    pub(super) fn digest(&mut self, digest: Digest) {
-        self.expect_nothing();
-        self.jobs.push_back(Job::Digest(digest));
-    }
-
-    /// Keeps a closed chapter for the digest of its period.
-    pub(super) fn note(&mut self, chapter: ChapterEvent) {
-        self.ended.push_back(chapter);
-        if self.ended.len() > MAX_ENDED {
-            self.ended.pop_front();
-        }
-    }
-
-    /// Chapters that no digest of a period has told of yet.
-    pub(super) fn ended(&self) -> impl Iterator<Item = &ChapterEvent> {
-        self.ended.iter()
-    }
-
-    /// A question goes before everything that is not begun: somebody waits for the answer.
-    pub(super) fn ask(&mut self, question: Question) {
-        self.expect_nothing();
-        let first = self.jobs.iter().take_while(|job| matches!(job, Job::Question(_))).count();
-        self.jobs.insert(first, Job::Question(question));
-    }
-
     /// That of the last chapter with a text.
     pub(super) fn language(&self) -> Option<&str> {
         self.language.as_deref()
@@ -145,15 +80,6 @@ impl Writer {
     /// Brings back the texts that a merge has on their way, all at once.
     pub(super) fn settle(&mut self, context: &mut dyn Context) {
         while self.memory.go_on(context) {}
-    }
-
-    /// Questions that wait or are being answered: when all is forgotten they get no answer.
-    pub(super) fn questions(self) -> impl Iterator<Item = Question> {
-        let current = self.current.map(|current| current.job);
-        current.into_iter().chain(self.jobs).filter_map(|job| match job {
-            Job::Question(question) => Some(question),
-            _ => None,
-        })
     }
 
     /// Takes up what a saved context remembers.
@@ -192,43 +118,20 @@ impl Writer {
         &self.memory
     }
 
-    /// What waits or is being written, the one that is being written first.
-    fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.current.iter().map(|current| &current.job).chain(&self.jobs)
-    }
-
-    /// What is to come out; a text whose chapter has not ended is not.
-    pub(super) fn pending(&self) -> usize {
-        let begun = usize::from(self.is_written() || self.memory.is_returning());
-        begun + self.jobs().filter(|job| !job.is_expected()).count()
-    }
-
-    /// What the next step is for.
-    pub(super) fn task(&self, context: &dyn Context) -> Option<Task> {
-        if self.memory.is_returning() {
-            return Some(Task::Memory);
-        }
-        match &self.current {
-            Some(current) => Some(current.job.task()),
-            None if self.is_written() => Some(Task::Chapter),
-            None if self.memory.crowded(context).is_some() => Some(Task::Memory),
-            None => self.jobs.front().map(Job::task),
-        }
-    }
-
     pub(super) fn abandon(&mut self, why: &str) {
         self.expect_nothing();
         self.abandoned = Some(why.to_owned());
     }
 
     pub(super) fn step(&mut self, context: &mut dyn Context, config: &Config) -> Progress {
-        if self.is_written()
-            && let Some((written, into)) = self.ahead.written.take()
-        {
-            return self.conclude(written, into, context, config);
-        }
         if let Some(why) = self.abandoned.clone() {
-            let Some(job) = self.current.take().map(|c| c.job).or_else(|| self.jobs.pop_front()) else {
+            if let Some(current) = self.current.take() {
+                return self.give_up(current.job, String::new(), why, context);
+            }
+            if let Some((written, into)) = self.take_written() {
+                return self.conclude(written, into, context, config);
+            }
+            let Some(job) = self.jobs.pop_front() else {
                 self.abandoned = None;
                 return Progress::Idle;
             };
@@ -238,6 +141,9 @@ impl Writer {
             return Progress::Running;
         }
         let Some(mut current) = self.current.take() else {
+            if let Some((written, into)) = self.take_written() {
+                return self.conclude(written, into, context, config);
+            }
             // Before the next text, which needs the room.
             let merge = self.memory.crowded(context).map(Job::Merge);
             let Some(job) = merge.or_else(|| self.jobs.pop_front()) else { return Progress::Idle };

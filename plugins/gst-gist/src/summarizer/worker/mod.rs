@@ -200,10 +200,7 @@ impl Worker {
     /// Writes the context beside its place and moves it there when it is whole. Texts that wait are written first: a
     /// chapter without one would be in no memory.
     fn save(&self, live: &mut Live, path: &Path) {
-        let position = self.position(live);
-        while !self.intake.is_over() && self.step(live, position) {
-            self.deliver(live);
-        }
+        self.write_all(live);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let part = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
         let written = File::create(&part).map_err(|e| e.to_string()).and_then(|file| {
@@ -234,10 +231,7 @@ impl Worker {
     fn reset(&mut self, live: &mut Live) {
         let now = live.session.watermark();
         live.session.split_now(now, None);
-        let position = self.position(live);
-        while !self.intake.is_over() && self.step(live, position) {
-            self.deliver(live);
-        }
+        self.write_all(live);
         if self.intake.is_over() {
             return;
         }
@@ -311,6 +305,14 @@ impl Worker {
         self.spent(live, Stage::Encode);
         if let Err(error) = observed {
             self.warn(&format!("A line could not be encoded: {error}"));
+        }
+    }
+
+    /// Writes all texts that wait.
+    fn write_all(&self, live: &mut Live) {
+        let position = self.position(live);
+        while !self.intake.is_over() && live.session.pending() > 0 && self.step(live, position) {
+            self.deliver(live);
         }
     }
 

@@ -46,6 +46,44 @@ fn text_that_comes_late_still_belongs_to_its_chapter() {
     assert_eq!(rig.stat("text-late"), 0);
 }
 
+/// A harness says that it is live: somebody waits for the text.
+#[test]
+fn live_a_text_is_begun_before_its_chapter_is_decided_to_have_ended() {
+    let topics = [
+        [
+            "Okay, so let's talk about baking bread with sourdough.",
+            "The flour and the water make a dough with gluten.",
+            "A warm oven gives the loaf its brown crust.",
+            "Sourdough yeast ferments the flour over night.",
+        ],
+        [
+            "Now let's move on to the next topic: sailing ships.",
+            "The mast carries the sails and the rigging.",
+            "A keel keeps the hull upright in strong wind.",
+            "Sailors trim the sails when the wind turns.",
+        ],
+    ];
+    let mut rig = Rig::new("steps=3");
+    let mut begun = None;
+    for i in 0..72 {
+        let at = 5 * i as u64 * S;
+        rig.frame(at).unwrap();
+        rig.say(at, at + 4 * S, topics[i / 36][i % 4]);
+        until("what was said before is known", || rig.stat("watermark") + 5 * S >= at);
+        if begun.is_none() && rig.stat("busy-chapter") > 0 {
+            let messages = std::iter::from_fn(|| rig.bus.pop());
+            let of_chapters = messages.filter(|m| m.structure().is_some_and(|s| s.name() == "gist-chapter"));
+            begun = Some((i, of_chapters.count()));
+        }
+    }
+    rig.end();
+    let (line, told) = begun.expect("a text is begun");
+    assert!((37..43).contains(&line), "soon after the topic changes: {line}");
+    assert_eq!(told, 1, "that the first chapter is open is all that was told of by then");
+    let titles: Vec<_> = rig.closed().iter().map(|chapter| chapter["title"].clone()).collect();
+    assert_eq!(titles.len(), 2, "{titles:?}");
+}
+
 #[test]
 fn settings_change_while_playing() {
     let mut rig = Rig::new("");
