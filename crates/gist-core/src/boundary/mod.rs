@@ -106,7 +106,7 @@ pub struct Detector {
     embed: Option<Arc<dyn Embed>>,
     /// Everything was looked at as it was then.
     clock: Option<u64>,
-    /// Judged candidates of this chapter, for its parts and the cut at `max-chapter-duration`.
+    /// Judged candidates of this chapter and those before, for parts and the cut at `max-chapter-duration`.
     passed: Vec<(u64, SegmentId, f32)>,
 }
 
@@ -432,7 +432,7 @@ impl Detector {
         let best_from = |from: u64| {
             self.passed
                 .iter()
-                .filter(|(at, ..)| (from..=limit).contains(at))
+                .filter(|(at, ..)| *at > self.chapter && (from..=limit).contains(at))
                 .max_by(|a, b| a.2.total_cmp(&b.2))
                 .copied()
         };

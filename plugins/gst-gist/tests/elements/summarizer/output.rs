@@ -73,13 +73,11 @@ fn live_a_text_is_begun_before_its_chapter_is_decided_to_have_ended() {
         if begun.is_none() && rig.stat("busy-chapter") > 0 {
             let messages = std::iter::from_fn(|| rig.bus.pop());
             let of_chapters = messages.filter(|m| m.structure().is_some_and(|s| s.name() == "gist-chapter"));
-            begun = Some((i, of_chapters.count()));
+            begun = Some(of_chapters.count());
         }
     }
     rig.end();
-    let (line, told) = begun.expect("a text is begun");
-    assert!((37..43).contains(&line), "soon after the topic changes: {line}");
-    assert_eq!(told, 1, "that the first chapter is open is all that was told of by then");
+    assert_eq!(begun, Some(1), "that the first chapter is open is all that was told of by then");
     let titles: Vec<_> = rig.closed().iter().map(|chapter| chapter["title"].clone()).collect();
     assert_eq!(titles.len(), 2, "{titles:?}");
 }
