@@ -1,4 +1,4 @@
-//! Matrix products with packed weights: bytes of weights a second for one row and four, operations a second for 64,
+//! Matrix products with packed weights: bytes of weights a second for one row to four, operations a second for 64,
 //! each with the share of what the machine could do, measured between them in the same run: a plain sum of memory, a large
 //! f32 product.
 //!
@@ -44,7 +44,7 @@ fn kernels(criterion: &mut Criterion) {
         let weights = one.bytes();
         let mut matrices = vec![one];
         matrices.resize_with(BYTES.div_ceil(weights), || matrix(dtype));
-        for rows in [1, DRAFT, 64] {
+        for rows in [1, 2, 3, DRAFT, 64] {
             let flops = 2 * OUTPUTS * INPUTS * rows;
             let mut group = criterion.benchmark_group(name);
             group

@@ -117,7 +117,7 @@ impl QwenContext {
         let mut logits = Vec::new();
         let mut chunks = tokens.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
-            let want = if chunks.peek().is_none() { Want::Logits(1, &mut logits) } else { Want::Encoding };
+            let want = if chunks.peek().is_none() { Want::Logits(&mut logits) } else { Want::Encoding };
             self.engine.chunk(&chunk, &mut fork, Target::Window, want);
         }
         Ok(logits)

@@ -61,8 +61,8 @@ pub(crate) type Tap<'a> = &'a mut (dyn FnMut(&str, &[f32]) + Send);
 pub(crate) enum Want<'a> {
     /// Nothing: the work behind the last layer's keys and values is left out.
     Encoding,
-    /// The logits of the last so many tokens.
-    Logits(usize, &'a mut Vec<f32>),
+    /// The logits of the last token.
+    Logits(&'a mut Vec<f32>),
     /// What logits are computed of, for the last so many tokens, `[tokens, hidden]`: whoever guesses finds out with each
     /// token whether those of the next are needed, and the head is a fifth of a small model.
     Hidden(usize, &'a mut Vec<f32>),
@@ -81,7 +81,8 @@ impl Want<'_> {
     pub(crate) fn last(&self, all: usize) -> usize {
         match self {
             Want::Encoding => 0,
-            Want::Logits(last, _) | Want::Hidden(last, _) => *last,
+            Want::Logits(_) => 1,
+            Want::Hidden(last, _) => *last,
             Want::Everything(_) => all,
         }
     }
@@ -298,7 +299,7 @@ impl Decoder {
         want.tell(|| "text.final_norm".into(), normed);
         match &mut want {
             Want::Encoding => {}
-            Want::Logits(_, logits) => self.logits(normed, logits),
+            Want::Logits(logits) => self.logits(normed, logits),
             Want::Hidden(_, rows) => normed.clone_into(rows),
             Want::Everything(_) => {
                 let mut logits = Vec::new();

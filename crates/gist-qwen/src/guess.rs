@@ -1,5 +1,5 @@
 //! What an answer says next, guessed: texts about a talk repeat its words. Tokens that are guessed are encoded together
-//! with the one that is known, which takes hardly longer than that one alone, as weights are read once for all of them
+//! with the one that is known, which takes little longer than that one alone, as weights are read once for all of them
 //! ([`gist_kernels::DRAFT`]). Those that turn out right are steps saved; those that do not are cut off again, so but for
 //! the rounding of sums an answer is the same with guesses and without. The idea is known as prompt lookup decoding
 //! (Saxena 2023).

@@ -196,7 +196,7 @@ impl ReferenceDecoder {
             tell(&mut want, || "text.final_norm".into(), &normed)?;
             match &mut want {
                 Want::Hidden(_, rows) => **rows = values(&normed)?,
-                Want::Logits(_, logits) => **logits = values(&linear(&normed, &self.head)?)?,
+                Want::Logits(logits) => **logits = values(&linear(&normed, &self.head)?)?,
                 _ => tell(&mut want, || "text.logits".into(), &linear(&normed, &self.head)?)?,
             }
         }

@@ -28,7 +28,7 @@ mod history;
 pub mod score;
 pub mod signals;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 pub use embed::Embed;
@@ -177,11 +177,10 @@ impl Detector {
             return None;
         }
         let limit = self.limit(config);
-        let earliest = self.chapter.saturating_add(config.min_chapter_duration.max(1));
         let waiting = self.history.waiting(self.clock?).into_iter().filter_map(|index| {
             let entry = self.history.get(index);
             let at = entry.span.start;
-            if !(earliest..=limit).contains(&at) || self.cuts_a_sentence(index) {
+            if !self.is_old_enough(at, config) || at > limit || self.cuts_a_sentence(index) {
                 return None;
             }
             let signals = signals::look(&self.history, index, entry.seen.as_ref()?, self.chapter);
@@ -235,7 +234,7 @@ impl Detector {
             let Candidate { segment, at, signals, best, .. } = candidate;
             let mut log_odds = candidate.log_odds;
             let threshold = self.weights.threshold(config.granularity);
-            let old_enough = at > self.chapter && at - self.chapter >= config.min_chapter_duration;
+            let old_enough = self.is_old_enough(at, config);
             if candidate.wordless {
                 // The weights know nothing of streams without words: what the model says of the picture decides.
                 let answer = if old_enough { probe(segment) } else { None };
@@ -343,8 +342,11 @@ impl Detector {
             let entry = self.history.get(index);
             let (at, segment) = (entry.span.start, entry.segment);
             let known = time - at;
-            let young = at <= self.chapter || at - self.chapter < config.min_chapter_duration;
-            if young || at > limit || known < config.look_ahead / 3 || self.cuts_a_sentence(index) {
+            if !self.is_old_enough(at, config)
+                || at > limit
+                || known < config.look_ahead / 3
+                || self.cuts_a_sentence(index)
+            {
                 continue;
             }
             let Some(signals) = self.look(index, time, config) else { continue };
@@ -438,6 +440,11 @@ impl Detector {
         };
         let (at, segment, log_odds) = best_from(half).or_else(|| best_from(earliest))?;
         Some(self.cut(segment, at, now, Reason::MaxDuration, log_odds))
+    }
+
+    /// Whether the chapter is long enough to end at `at`.
+    fn is_old_enough(&self, at: u64, config: &Config) -> bool {
+        at > self.chapter && at - self.chapter >= config.min_chapter_duration
     }
 
     fn limit(&self, config: &Config) -> u64 {

@@ -31,7 +31,7 @@ fn run(observations: &[Observation], config: &Config) -> Vec<Boundary> {
 }
 
 /// Sentences of five seconds, the words of each taken in turn from the topic's list.
-fn talk(topics: &[&[&str]], lines: usize) -> Vec<Observation> {
+pub(crate) fn talk(topics: &[&[&str]], lines: usize) -> Vec<Observation> {
     let mut out = Vec::new();
     for (t, sentences) in topics.iter().enumerate() {
         for i in 0..lines {
@@ -42,7 +42,7 @@ fn talk(topics: &[&[&str]], lines: usize) -> Vec<Observation> {
     out
 }
 
-const BREAD: &[&str] = &[
+pub(crate) const BREAD: &[&str] = &[
     "Okay, so let's talk about baking bread with sourdough.",
     "The flour and the water make a dough with gluten.",
     "A warm oven gives the loaf its brown crust.",
@@ -50,7 +50,7 @@ const BREAD: &[&str] = &[
     "Knead the dough until the gluten of the flour holds.",
     "The crust of the loaf cracks in the oven.",
 ];
-const SHIPS: &[&str] = &[
+pub(crate) const SHIPS: &[&str] = &[
     "Now let's move on to the next topic: sailing ships.",
     "The mast carries the sails and the rigging.",
     "A keel keeps the hull upright in strong wind.",

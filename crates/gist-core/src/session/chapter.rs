@@ -152,6 +152,11 @@ impl Chapter {
         if segment <= self.segments.start { self.span.start } else { self.span_of(&[segment]).start }
     }
 
+    /// Whether it is not decided yet that it ends there.
+    pub(super) fn is_expected(&self) -> bool {
+        self.decided_at.is_none()
+    }
+
     /// Whether its text is also that of `other`, which was made of the same lines.
     pub(super) fn has_text_of(&self, other: &Self) -> bool {
         let what = |chapter: &Self| (chapter.segments.clone(), chapter.parts.clone(), chapter.span);

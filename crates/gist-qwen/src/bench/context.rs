@@ -75,7 +75,7 @@ pub fn context(
         let mut fork = context.fork(&View { segments: 0..u64::MAX, memory: true });
         let (one, mut logits) = (Sequence::text(&ids(1, run)), Vec::new());
         let mut write =
-            || engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(1, &mut logits));
+            || engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(&mut logits));
         written.push(seconds(|| (0..WRITTEN).for_each(|_| write())) / WRITTEN as f64);
         if run == 0 {
             segments.clear();

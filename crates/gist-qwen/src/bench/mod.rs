@@ -163,7 +163,7 @@ pub fn prefill(kind: BenchType, tokens: usize) -> Result<PrefillSpeed, LoadError
         let (one, mut logits) = (Sequence::text(&ids[..1]), Vec::new());
         decodes.push(seconds(|| {
             for _ in 0..16 {
-                let want = Want::Logits(1, &mut logits);
+                let want = Want::Logits(&mut logits);
                 decoder.forward(&one.chunk(0..1), &mut cache, Target::Window, &mut scratch, want);
             }
         }));

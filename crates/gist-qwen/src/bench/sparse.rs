@@ -48,7 +48,7 @@ pub fn sparse(
         fork.budget = budget;
         let one = Sequence::text(&[id]);
         let time = seconds(|| {
-            engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(1, &mut logits));
+            engine.chunk(&one.chunk(0..1), &mut fork, Target::Window, Want::Logits(&mut logits));
         });
         (1e3 * time, best(&logits))
     };
@@ -71,7 +71,7 @@ pub fn sparse(
                 &mut fork,
                 Target::Window,
                 &mut scratch,
-                Want::Logits(1, &mut logits),
+                Want::Logits(&mut logits),
             );
             shares.extend(scratch.recall.map(|(_, shares)| shares).unwrap_or_default());
         }

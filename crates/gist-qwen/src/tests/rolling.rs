@@ -148,7 +148,7 @@ fn ask(model: &QwenModel, context: &RollingContext, view: &View, question: &[u32
     let mut fork = context.fork(view);
     let mut logits = Vec::new();
     for chunk in Sequence::text(question).chunks(CHUNK) {
-        model.engine.chunk(&chunk, &mut fork, Target::Window, Want::Logits(1, &mut logits));
+        model.engine.chunk(&chunk, &mut fork, Target::Window, Want::Logits(&mut logits));
     }
     logits
 }

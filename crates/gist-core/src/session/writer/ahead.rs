@@ -17,7 +17,7 @@ pub(super) struct Ahead {
 
 impl Job {
     pub(super) fn is_expected(&self) -> bool {
-        matches!(self, Self::Chapter(chapter) if chapter.decided_at.is_none())
+        matches!(self, Self::Chapter(chapter) if chapter.is_expected())
     }
 }
 
@@ -43,7 +43,7 @@ impl Writer {
     pub(in crate::session) fn expect_nothing(&mut self) {
         self.jobs.retain(|job| !job.is_expected());
         self.current.take_if(|current| current.job.is_expected());
-        self.ahead.written.take_if(|(written, _)| written.chapter.decided_at.is_none());
+        self.ahead.written.take_if(|(written, _)| written.chapter.is_expected());
         self.ahead.tried = None;
     }
 
@@ -55,7 +55,7 @@ impl Writer {
             _ => None,
         });
         let written = self.ahead.written.iter_mut().map(|(written, _)| &mut written.chapter);
-        let expected = chapters.chain(written).find(|expected| expected.decided_at.is_none());
+        let expected = chapters.chain(written).find(|expected| expected.is_expected());
         match expected.filter(|expected| expected.has_text_of(&chapter)) {
             Some(expected) => {
                 **expected = chapter;
@@ -67,10 +67,10 @@ impl Writer {
 
     /// Whether the text of a chapter that has ended was written before.
     pub(super) fn is_written(&self) -> bool {
-        self.ahead.written.as_ref().is_some_and(|(written, _)| written.chapter.decided_at.is_some())
+        self.ahead.written.as_ref().is_some_and(|(written, _)| !written.chapter.is_expected())
     }
 
     pub(super) fn take_written(&mut self) -> Option<(Written, Option<String>)> {
-        self.ahead.written.take_if(|(written, _)| written.chapter.decided_at.is_some())
+        self.ahead.written.take_if(|(written, _)| !written.chapter.is_expected())
     }
 }

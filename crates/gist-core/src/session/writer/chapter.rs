@@ -236,7 +236,7 @@ impl Writer {
             }
         }
         let written = Written { chapter, text, language, tokens, error };
-        if written.chapter.decided_at.is_none() {
+        if written.chapter.is_expected() {
             self.ahead.written = Some((written, into));
             return Progress::Running;
         }

@@ -298,7 +298,7 @@ impl Writer {
     fn give_up(&mut self, job: Job, language: String, why: String, context: &mut dyn Context) -> Progress {
         let error = (!why.is_empty()).then_some(why);
         match job {
-            Job::Chapter(chapter) if chapter.decided_at.is_none() => Progress::Running,
+            Job::Chapter(chapter) if chapter.is_expected() => Progress::Running,
             Job::Chapter(chapter) => {
                 let text = Text { title: chapter.title.clone().unwrap_or_default(), ..Text::default() };
                 Progress::Closed(Box::new(Written { chapter, text, language, tokens: 0, error }))

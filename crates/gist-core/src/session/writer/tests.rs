@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::boundary::tests::{BREAD, SHIPS, talk};
 use crate::event::Kind;
 use crate::mock::{Mock, Script};
 use crate::model::ContextConfig;
@@ -147,29 +148,13 @@ struct Played {
 }
 
 fn play(spare: usize, disturb: impl Fn(usize, &mut Session)) -> Played {
-    let topics: [&[&str]; 2] = [
-        &[
-            "Okay, so let's talk about baking bread with sourdough.",
-            "The flour and the water make a dough with gluten.",
-            "A warm oven gives the loaf its brown crust.",
-            "Sourdough yeast ferments the flour over night.",
-        ],
-        &[
-            "Now let's move on to the next topic: sailing ships.",
-            "The mast carries the sails and the rigging.",
-            "A keel keeps the hull upright in strong wind.",
-            "Sailors trim the sails when the wind turns.",
-        ],
-    ];
     let context = ContextConfig { context_length: 4_096, memory_length: 512, ..ContextConfig::default() };
     let model = Arc::new(Mock::new(Script { steps: 3, ..Script::default() }));
     let mut session = Session::new(model, Identity::default(), Config::default(), context).unwrap();
     let mut played = Played { closed: Vec::new(), waited: Vec::new(), ahead: 0 };
-    for i in 0..72 {
-        let start = 5 * i as u64 * SECOND;
-        let text = topics[i / 36][i % 4].to_owned();
-        let span = Span::new(start, start + 4 * SECOND);
-        session.observe(Observation { source: Source::Speech, span, text, turn: false }).unwrap();
+    for (i, line) in talk(&[BREAD, SHIPS], 36).into_iter().enumerate() {
+        let start = line.span.start;
+        session.observe(line).unwrap();
         session.advance(start);
         finish(&mut session, &mut played);
         if spare > 0 {
