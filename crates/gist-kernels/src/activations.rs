@@ -9,6 +9,8 @@ pub const DRAFT: usize = 4;
 /// 32 do.
 pub(super) const FEW: usize = 6;
 pub(super) const MANY: usize = 8;
+/// The largest magnitude of an activation.
+const MOST: f32 = 127.0;
 /// Values below which quantising is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 15;
 
@@ -52,25 +54,32 @@ impl<const T: usize> TileBlock<T> {
     }
 }
 
-/// Quantises 32 values to a scale and numbers in ±127. All zeros and values too small to have a normal scale become zero;
-/// a NaN or an infinity makes the scale NaN, so that every output it takes part in is NaN and the fault stays visible.
+/// What 1 of integers up to ±`most` stands for, of these values, and what they are multiplied with. All zeros and values
+/// too small to have a normal scale become zero; a NaN or an infinity makes the scale NaN, so that every output it takes
+/// part in is NaN and the fault stays visible.
 #[inline(always)]
-fn quantize(x: &[f32; BLOCK]) -> (f32, [i32; BLOCK]) {
+pub(super) fn scale(x: &[f32], most: f32) -> (f32, f32) {
+    // As integers, magnitudes order like the floats, with infinity and NaN on top.
+    let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
+    let amax = f32::from_bits(top);
+    let scale = amax / most;
+    if !amax.is_finite() || scale < f32::MIN_POSITIVE {
+        return (if amax.is_finite() { 0.0 } else { f32::NAN }, 0.0);
+    }
+    (scale, 1.0 / scale)
+}
+
+/// Quantises 32 values to a scale and numbers in ±`most`, which is at most 2^22; see [`scale`].
+#[inline(always)]
+pub(super) fn quantize(x: &[f32; BLOCK], most: f32) -> (f32, [i32; BLOCK]) {
     /// Adding it rounds to the nearest integer (ties to even), which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-    // As integers, magnitudes order like the floats, with infinity and NaN on top.
-    let mut top = 0;
-    for value in x {
-        top = top.max(value.to_bits() & 0x7fff_ffff);
-    }
-    let amax = f32::from_bits(top);
-    let scale = amax / 127.0;
+    let (scale, inverse) = scale(x, most);
     let mut q = [0; BLOCK];
-    if !amax.is_finite() || scale < f32::MIN_POSITIVE {
-        return (if amax.is_finite() { 0.0 } else { f32::NAN }, q);
+    if inverse == 0.0 {
+        return (scale, q);
     }
-    // At most 127 * (1 + 2^-22) before rounding, so within ±127 after it.
-    let inverse = 1.0 / scale;
+    // At most `most` * (1 + 2^-22) before rounding, so within ±`most` after it.
     for (q, value) in q.iter_mut().zip(x) {
         *q = (value * inverse + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
     }
@@ -124,7 +133,7 @@ impl QuantizedRows {
         for row in x.chunks_exact(features.max(1)) {
             planes.extend_from_slice(row);
             for x in row.as_chunks::<BLOCK>().0 {
-                let (scale, q) = quantize(x);
+                let (scale, q) = quantize(x, MOST);
                 planes.extend(x.iter().zip(q).map(|(x, q)| x - scale * q as f32));
             }
         }
@@ -183,7 +192,7 @@ fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Ve
 pub(super) fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
     for (t, row) in x.chunks_exact(features).enumerate() {
         for (block, x) in tile.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
-            let (scale, q) = quantize(x);
+            let (scale, q) = quantize(x, MOST);
             block.set(t, scale, &q);
         }
     }

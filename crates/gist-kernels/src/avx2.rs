@@ -35,7 +35,7 @@ impl Avx2 {
         units: &[U],
         x: &[TileBlock<T>],
         sums: &mut [TileSums<T>],
-        scratch: &mut Scratch,
+        scratch: &mut Option<Scratch>,
     ) {
         // SAFETY: `self` exists only if the CPU has the features that `panel` enables.
         unsafe { panel(self, units, x, sums, scratch) }
@@ -199,7 +199,7 @@ fn panel<U: Unit, const T: usize>(
     units: &[U],
     x: &[TileBlock<T>],
     sums: &mut [TileSums<T>],
-    scratch: &mut Scratch,
+    scratch: &mut Option<Scratch>,
 ) {
     super::panel::multiply(avx2, units, x, sums, scratch);
 }

@@ -1,14 +1,15 @@
-//! Memory for weights, on pages of 2 MB where the system has them (Linux calls them transparent huge pages and gives them
-//! to who asks). Each token of an answer reads all weights: on pages of 4 KB that is an address to look up every 64 lines,
-//! and where one ends hardware that fetches ahead stops.
+//! Memory for weights, keys and values, on pages of 2 MB where the system has them (Linux calls them transparent huge
+//! pages and gives them to who asks). Each token of an answer reads all of them: on pages of 4 KB that is an address to
+//! look up every 64 lines, and where one ends hardware that fetches ahead stops.
 //!
 //! A matrix alone would leave most of its last page unused, so matrices lie one behind the other in pieces of 64 MB,
-//! which go back to the system when the last matrix in them is gone.
+//! which go back to the system when the last matrix in them is gone. Keys and values have an [`Arena`] for each context.
 
-// Matrices are parts of a piece, each of one owner.
+// Matrices and buffers are parts of a piece, each of one owner.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, handle_alloc_error};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
@@ -33,15 +34,20 @@ unsafe impl Send for Piece {}
 unsafe impl Sync for Piece {}
 
 impl Piece {
-    fn new(size: usize) -> Self {
-        let layout =
-            Layout::from_size_align(size, LINE).expect("matrices are far smaller than the address space");
-        let Ok(mut memory) = MmapMut::map_anon(size) else { handle_alloc_error(layout) };
+    /// Zeros; `None` when the system has no room. Memory is taken when it is written to.
+    fn map(size: usize) -> Option<Self> {
+        let mut memory = MmapMut::map_anon(size).ok()?;
         // What has no huge pages to give does without.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
         let start = NonNull::new(memory.as_mut_ptr()).expect("memory lies somewhere");
-        Self { start, _memory: memory }
+        Some(Self { start, _memory: memory })
+    }
+
+    fn new(size: usize) -> Self {
+        let layout =
+            Layout::from_size_align(size, LINE).expect("sizes are far smaller than the address space");
+        Self::map(size).unwrap_or_else(|| handle_alloc_error(layout))
     }
 }
 
@@ -66,11 +72,49 @@ fn room(size: usize) -> (Arc<Piece>, NonNull<u8>) {
     (piece, start)
 }
 
+/// A stretch of memory for buffers that are kept, one behind the other.
+pub struct Arena {
+    piece: Arc<Piece>,
+    size: usize,
+    /// How far it is given out.
+    at: usize,
+}
+
+impl Arena {
+    /// Room for `size` bytes; `None` when the system has none. Memory is taken when it is written to, and goes back when
+    /// the arena and its last buffer are gone.
+    pub fn new(size: usize) -> Option<Self> {
+        Some(Self { piece: Arc::new(Piece::map(size)?), size, at: 0 })
+    }
+
+    /// A buffer of `len` zeros; `None` when so many are not left.
+    pub fn zeros(&mut self, len: usize) -> Option<Huge<u8>> {
+        let left = self.size.checked_sub(self.at)?;
+        // SAFETY: `at + len` is within the piece.
+        let start = (len <= left).then(|| unsafe { self.piece.start.add(self.at) })?;
+        self.at = (self.at + len).next_multiple_of(LINE);
+        // What the system gives is zeros.
+        Some(Huge { start, len, piece: Some(Arc::clone(&self.piece)) })
+    }
+
+    /// Whether a buffer lies in it.
+    pub fn holds(&self, buffer: &Huge<u8>) -> bool {
+        buffer.piece.as_ref().is_some_and(|piece| Arc::ptr_eq(piece, &self.piece))
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("size", &self.size).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
 /// A slice of values in such memory, which never grows.
-pub(crate) struct Huge<T> {
+pub struct Huge<T> {
     start: NonNull<T>,
     len: usize,
-    _piece: Arc<Piece>,
+    /// None of no values.
+    piece: Option<Arc<Piece>>,
 }
 
 // SAFETY: it owns its values as a `Box` does.
@@ -92,7 +136,27 @@ impl<T: Copy> Huge<T> {
             // SAFETY: the room is for `len` values, begins with a cache line, and belongs to nobody else.
             unsafe { start.add(i).write(value) };
         }
-        Self { start, len, _piece: piece }
+        Self { start, len, piece: Some(piece) }
+    }
+}
+
+impl Huge<u8> {
+    /// `len` zeros that go back to the system when they are gone.
+    pub fn zeros(len: usize) -> Self {
+        let piece = Piece::new(len.max(1));
+        Self { start: piece.start, len, piece: Some(Arc::new(piece)) }
+    }
+}
+
+impl<T> fmt::Debug for Huge<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Huge").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<T> Default for Huge<T> {
+    fn default() -> Self {
+        Self { start: NonNull::dangling(), len: 0, piece: None }
     }
 }
 
@@ -100,7 +164,7 @@ impl<T> Deref for Huge<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` values were written there, and the piece lives as long as this.
+        // SAFETY: `len` values lie there, and the piece lives as long as this.
         unsafe { NonNull::slice_from_raw_parts(self.start, self.len).as_ref() }
     }
 }
@@ -136,6 +200,23 @@ mod tests {
             assert!(huge.windows(2).all(|pair| pair[0] == pair[1]), "nobody wrote into it");
             huge.fill(7);
         }
+    }
+
+    #[test]
+    fn buffers_of_an_arena_lie_one_behind_the_other() {
+        let mut arena = Arena::new(1000).unwrap();
+        let mut all: Vec<_> = std::iter::from_fn(|| arena.zeros(100)).collect();
+        // 128 bytes each, as they begin with a line.
+        assert_eq!(all.len(), 8);
+        assert!(all.iter().all(|buffer| arena.holds(buffer)) && !arena.holds(&Huge::zeros(100)));
+        drop(arena);
+        for (i, buffer) in all.iter_mut().enumerate() {
+            assert!(buffer.len() == 100 && buffer.iter().all(|x| *x == 0));
+            buffer.fill(i as u8 + 1);
+        }
+        assert!(all.iter().enumerate().all(|(i, buffer)| buffer.iter().all(|x| *x == i as u8 + 1)));
+        assert_eq!(*Huge::zeros(3), [0; 3]);
+        assert!(Huge::zeros(0).is_empty() && Huge::<u64>::default().is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!   `avx2`, `avx512`: its inner kernel, chosen at run time by `Cpu`.
 //! * [`kv`]: attention's inner loops over packed keys and values; [`attention`]: among rows that all see all.
 //! * [`math`]: element-wise loops; [`mod@product`]: f32 matrices.
-//! * [`team`]: threads that compute together; `huge`: memory for weights.
+//! * [`team`]: threads that compute together; [`huge`]: memory for weights, keys and values.
 //!
 //! The result of a packed product differs from the exact one with the dequantised weights only by the quantisation of
 //! the activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
@@ -20,7 +20,7 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod huge;
+pub mod huge;
 mod k_units;
 pub mod kv;
 pub mod math;
@@ -31,6 +31,7 @@ mod scalar;
 mod simd;
 pub mod team;
 mod units;
+pub mod wide;
 
 pub use activations::{DRAFT, QuantizedRows};
 
@@ -114,7 +115,7 @@ impl Cpu {
         units: &[U],
         x: &[TileBlock<T>],
         sums: &mut [TileSums<T>],
-        scratch: &mut Scratch,
+        scratch: &mut Option<Scratch>,
     ) {
         match self {
             Self::Portable => panel::multiply(Plain, units, x, sums, scratch),
@@ -266,10 +267,9 @@ impl PackedMatrix {
             return;
         }
         let out = Columns::new(out, self.out_features);
-        let panel = |scratch: &mut Scratch, panel: usize| {
+        let panel = |sums: &mut [TileSums<T>; TILES], scratch: &mut Option<Scratch>, panel: usize| {
             let column = panel * LANES;
             let width = LANES.min(self.out_features - column);
-            let mut sums = [[[0.0; LANES]; T]; TILES];
             for (batch, x) in x.chunks(TILES * blocks).enumerate() {
                 let sums = &mut sums[..x.len() / blocks];
                 self.cpu.panel(&units[panel * depth..][..depth], x, sums, scratch);
@@ -293,8 +293,9 @@ impl PackedMatrix {
         let parts =
             if panels * work < PARALLEL_FROM { 1 } else { most.min(PARTS * team::threads()).min(panels) };
         team::each(parts, |part| {
-            let mut scratch = Scratch::new();
-            (part * panels / parts..(part + 1) * panels / parts).for_each(|i| panel(&mut scratch, i));
+            let (mut sums, mut scratch) = ([[[0.0; LANES]; T]; TILES], None);
+            (part * panels / parts..(part + 1) * panels / parts)
+                .for_each(|i| panel(&mut sums, &mut scratch, i));
         });
     }
 

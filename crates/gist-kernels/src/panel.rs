@@ -12,11 +12,11 @@ pub(super) const TILES: usize = 11;
 /// How far ahead of use a lone row fetches weights, in bytes.
 const AHEAD: usize = 4096;
 
-/// Where weights are unpacked to.
+/// Where weights are unpacked to, for several tiles.
 pub(super) struct Scratch([Block; CHUNK]);
 
-impl Scratch {
-    pub(super) fn new() -> Self {
+impl Default for Scratch {
+    fn default() -> Self {
         Self([Block::ZERO; CHUNK])
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn multiply<U: Unit, const T: usize>(
     units: &[U],
     x: &[TileBlock<T>],
     sums: &mut [TileSums<T>],
-    scratch: &mut Scratch,
+    scratch: &mut Option<Scratch>,
 ) {
     let blocks = units.len() * U::BLOCKS;
     assert_eq!(x.len(), sums.len() * blocks);
@@ -103,8 +103,9 @@ pub(super) fn multiply<U: Unit, const T: usize>(
         }
         return;
     }
+    let Scratch(unpacked) = scratch.get_or_insert_default();
     for (chunk, units) in units.chunks(CHUNK / U::BLOCKS).enumerate() {
-        for (unit, out) in units.iter().zip(scratch.0.chunks_exact_mut(U::BLOCKS)) {
+        for (unit, out) in units.iter().zip(unpacked.chunks_exact_mut(U::BLOCKS)) {
             unit.unpack(kernel, out);
         }
         let (start, count) = (chunk * CHUNK, units.len() * U::BLOCKS);
@@ -115,7 +116,7 @@ pub(super) fn multiply<U: Unit, const T: usize>(
             let ahead = i * share..size.min((i + 1) * share);
             ahead.step_by(64).for_each(|at| kernel.prefetch(next.wrapping_add(at)));
             let x = &x[i * blocks + start..][..count];
-            kernel.tile::<U, T>(&scratch.0[..count], x, sums);
+            kernel.tile::<U, T>(&unpacked[..count], x, sums);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Matrix times rows, behind one small trait: packed kernels, floats, and candle for the rest.
+//! Matrix times rows, behind one small trait: packed kernels, wide integers for halves, floats, and candle for the rest.
 
 mod dense;
 
@@ -10,6 +10,7 @@ use candle_core::{Device, Module, Result, Tensor};
 
 use crate::error::LoadError;
 use crate::weights::Weights;
+use gist_kernels::wide::{WideMatrix, WideRows};
 use gist_kernels::{PackedMatrix, QuantizedRows};
 
 pub use dense::Dense;
@@ -33,6 +34,9 @@ pub(crate) fn linear(weight: QTensor) -> Result<Matrix> {
     if let Some(packed) = PackedMatrix::pack(&weight) {
         return Ok(Arc::new(packed));
     }
+    if let Some(wide) = WideMatrix::pack(&weight) {
+        return Ok(Arc::new(wide));
+    }
     if let Some(dense) = Dense::new(&weight)? {
         return Ok(Arc::new(dense));
     }
@@ -48,13 +52,14 @@ pub struct Rows<'a> {
     rows: usize,
     fine: bool,
     quantized: OnceCell<QuantizedRows>,
+    wide: OnceCell<WideRows>,
 }
 
 impl<'a> Rows<'a> {
     /// `x` is `[rows, inputs]`, row-major.
     #[must_use]
     pub fn new(x: &'a [f32], rows: usize) -> Self {
-        Self { x, rows, fine: false, quantized: OnceCell::new() }
+        Self { x, rows, fine: false, quantized: OnceCell::new(), wide: OnceCell::new() }
     }
 
     /// Rows that are rounded less: for few of them, as the logits', of which a hair may decide.
@@ -63,9 +68,17 @@ impl<'a> Rows<'a> {
         Self { fine: true, ..Self::new(x, rows) }
     }
 
+    fn features(&self) -> usize {
+        self.x.len() / self.rows.max(1)
+    }
+
     fn quantized(&self) -> &QuantizedRows {
         let quantize = if self.fine { QuantizedRows::fine } else { QuantizedRows::new };
-        self.quantized.get_or_init(|| quantize(self.x, self.rows, self.x.len() / self.rows.max(1)))
+        self.quantized.get_or_init(|| quantize(self.x, self.rows, self.features()))
+    }
+
+    fn wide(&self) -> &WideRows {
+        self.wide.get_or_init(|| WideRows::new(self.x, self.rows, self.features()))
     }
 }
 
@@ -112,6 +125,20 @@ impl Candle {
 impl Linear for PackedMatrix {
     fn forward(&self, x: &Rows<'_>, out: &mut [f32]) {
         self.forward_quantized(x.quantized(), out);
+    }
+
+    fn row(&self, index: usize, out: &mut [f32]) {
+        Self::row(self, index, out);
+    }
+
+    fn bytes(&self) -> u64 {
+        Self::bytes(self) as u64
+    }
+}
+
+impl Linear for WideMatrix {
+    fn forward(&self, x: &Rows<'_>, out: &mut [f32]) {
+        Self::forward(self, x.wide(), out);
     }
 
     fn row(&self, index: usize, out: &mut [f32]) {

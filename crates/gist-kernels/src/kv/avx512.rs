@@ -46,13 +46,14 @@ impl Arch for Avx512 {
     }
 
     #[inline(always)]
-    fn quantize<const G: usize>(self, x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G] {
-        Arch::quantize(self.avx2, x, out)
-    }
-
-    #[inline(always)]
-    fn fold(self, x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32 {
-        self.avx2.fold(x, y, z, out)
+    fn quantize<const G: usize>(
+        self,
+        x: &[f32],
+        scales: &[f32],
+        zeros: &[f32],
+        out: &mut [[[i16; UNIT]; G]],
+    ) -> [Step; G] {
+        Arch::quantize(self.avx2, x, scales, zeros, out)
     }
 
     #[inline(always)]

@@ -1,9 +1,9 @@
 //! Attention's inner loops over pages of keys and values, see `gist_qwen::kv` for how these lie in memory.
 //!
 //! Keys and values have one product in common, a few vectors times a matrix that lies in groups of 16 lanes:
-//! `out[g][lane] = Σ_inner x[inner][g] * matrix[inner][lane]`. With codes the other factor is quantised to 16 bits,
-//! [`Arch::quantize`], after the scales that lie along the inner axis were multiplied into it; an error of 1 in 65,534 of its
-//! largest element, far below that of the codes. Codes are of at most 8 bits and the inner axis of at most 1,024, so
+//! `out[g][lane] = Σ_inner x[inner][g] * matrix[inner][lane]`. A number of the matrix is `code * scale + zero` with scale
+//! and zero along the inner axis, so the other factor is multiplied with the scales and quantised to 16 bits,
+//! [`Arch::quantize`]; an error of 1 in 65,534 of its largest element, far below that of the codes. Codes are of at most 8 bits and the inner axis of at most 1,024, so
 //! that sums fit 32 bits up to an inner length of 512, beyond which magnitudes are halved, see `most`.
 //!
 //! What runs over pages is written once, for any [`Arch`], as a [`Task`].
@@ -74,7 +74,8 @@ pub trait Arch: Copy + Send + Sync {
         ahead: usize,
     ) -> [[f32; LANES]; G];
 
-    /// `[g][lane]` of one group of lanes; `x` is quantised, `ahead` as in [`Self::floats`].
+    /// `[g][lane]` of one group of lanes without the offset; `x` and `steps` are what [`Self::quantize`] made of the
+    /// vectors, `ahead` as in [`Self::floats`].
     fn codes<C: Codes, const G: usize>(
         self,
         units: &[C::Unit],
@@ -83,12 +84,15 @@ pub trait Arch: Copy + Send + Sync {
         ahead: usize,
     ) -> [[f32; LANES]; G];
 
-    /// Quantises `G` vectors, `x` being `[G][inner]` and the inner axis a multiple of 8, to `out`, `[inner / 4][G][4]`.
-    /// Of a vector with something in it that is not a finite number the step is NaN.
-    fn quantize<const G: usize>(self, x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G];
-
-    /// `out = x * y`; returns `Σ x * z`. Lengths are multiples of 8.
-    fn fold(self, x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32;
+    /// Quantises `G` vectors times the scales along the inner axis, `x` being `[G][inner]` and the inner axis a multiple
+    /// of 8, to `out`, `[inner / 4][G][4]`. Where a product is not a finite number the step is NaN.
+    fn quantize<const G: usize>(
+        self,
+        x: &[f32],
+        scales: &[f32],
+        zeros: &[f32],
+        out: &mut [[[i16; UNIT]; G]],
+    ) -> [Step; G];
 
     /// `x = exp(x - top)` in place; returns the sum.
     fn exp_sum(self, x: &mut [f32], top: f32) -> f32;
@@ -139,6 +143,8 @@ pub struct Step {
     pub size: f32,
     /// The sum of its integers.
     pub sum: i32,
+    /// What the zeros add: the sum of the vector times them.
+    pub offset: f32,
 }
 
 impl Step {

@@ -50,28 +50,30 @@ impl Arch for Portable {
         out
     }
 
-    fn quantize<const G: usize>(self, x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G] {
-        let inner = x.len() / G;
+    fn quantize<const G: usize>(
+        self,
+        x: &[f32],
+        scales: &[f32],
+        zeros: &[f32],
+        out: &mut [[[i16; UNIT]; G]],
+    ) -> [Step; G] {
+        let inner = scales.len();
         let mut steps = [Step::default(); G];
         for (g, (x, step)) in x.chunks_exact(inner).zip(&mut steps).enumerate() {
+            let scaled = || x.iter().zip(scales).map(|(x, scale)| x * scale);
             // As integers, magnitudes order like the floats, with infinity and NaN on top.
-            let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
+            let top = scaled().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
             let (size, inverse) = Step::of(inner, f32::from_bits(top));
             let mut sum = 0i32;
-            for (x, out) in x.as_chunks::<UNIT>().0.iter().zip(out.iter_mut()) {
-                for (x, out) in x.iter().zip(&mut out[g]) {
-                    *out = (x * inverse).round_ties_even() as i16;
-                    sum = sum.wrapping_add((*out).into());
-                }
+            for (i, x) in scaled().enumerate() {
+                let code = (x * inverse).round_ties_even() as i16;
+                out[i / UNIT][g][i % UNIT] = code;
+                sum = sum.wrapping_add(code.into());
             }
-            *step = Step { size, sum };
+            let offset = x.iter().zip(zeros).map(|(x, zero)| x * zero).sum();
+            *step = Step { size, sum, offset };
         }
         steps
-    }
-
-    fn fold(self, x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32 {
-        out.iter_mut().zip(x.iter().zip(y)).for_each(|(out, (x, y))| *out = x * y);
-        x.iter().zip(z).map(|(x, z)| x * z).sum()
     }
 
     fn exp_sum(self, x: &mut [f32], top: f32) -> f32 {

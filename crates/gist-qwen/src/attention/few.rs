@@ -15,9 +15,9 @@ pub(super) struct Scratch {
     /// Scale and zero of each channel.
     scales: Vec<f32>,
     zeros: Vec<f32>,
-    /// A lot of queries times the scales.
-    folded: Vec<f32>,
     quantized: Vec<i16>,
+    /// Of a lot of queries and a page.
+    scores: Vec<[f32; PAGE]>,
 }
 
 /// A part of the pages for a few rows.
@@ -117,23 +117,23 @@ fn step<A: Arch, const G: usize>(
     scratch: &mut Scratch,
     partial: &mut Partial<'_>,
 ) {
-    let mut scores = [[0.0; PAGE]; G];
+    scratch.scores.resize(GROUP, [0.0; PAGE]);
     match view.keys.numbers.kv_type {
-        KvType::F32 => float_scores::<A, F32, G>(arch, view, from, scratch, &mut scores),
-        KvType::F16 => float_scores::<A, F16, G>(arch, view, from, scratch, &mut scores),
-        KvType::Q8 => code_scores::<A, Q8, G>(arch, view, from, scratch, &mut scores),
-        KvType::Q4 => code_scores::<A, Q4, G>(arch, view, from, scratch, &mut scores),
+        KvType::F32 => float_scores::<A, F32, G>(arch, view, from, scratch),
+        KvType::F16 => float_scores::<A, F16, G>(arch, view, from, scratch),
+        KvType::Q8 => code_scores::<A, Q8, G>(arch, view, from, scratch),
+        KvType::Q4 => code_scores::<A, Q4, G>(arch, view, from, scratch),
     }
-    for (i, scores) in scores.iter_mut().enumerate() {
+    for (i, scores) in scratch.scores[..G].iter_mut().enumerate() {
         partial.weigh(arch, from + i, scores, view.start..ends[i]);
     }
     let width = head_dim.next_multiple_of(LANES);
     let out = &mut partial.values[from * width..][..G * width];
     match view.values.numbers.kv_type {
-        KvType::F32 => float_values::<A, F32, G>(arch, view, &scores, out),
-        KvType::F16 => float_values::<A, F16, G>(arch, view, &scores, out),
-        KvType::Q8 => code_values::<A, Q8, G>(arch, view, &scores, scratch, out),
-        KvType::Q4 => code_values::<A, Q4, G>(arch, view, &scores, scratch, out),
+        KvType::F32 => float_values::<A, F32, G>(arch, view, scratch, out),
+        KvType::F16 => float_values::<A, F16, G>(arch, view, scratch, out),
+        KvType::Q8 => code_values::<A, Q8, G>(arch, view, scratch, out),
+        KvType::Q4 => code_values::<A, Q4, G>(arch, view, scratch, out),
     }
 }
 
@@ -142,16 +142,13 @@ fn float_scores<A: Arch, F: Floats, const G: usize>(
     arch: A,
     view: &View<'_>,
     from: usize,
-    scratch: &Scratch,
-    scores: &mut [[f32; PAGE]; G],
+    scratch: &mut Scratch,
 ) {
     let head_dim = view.keys.numbers.inner;
     let x = &scratch.turned[from * head_dim..].as_chunks::<G>().0[..head_dim];
     for (i, lines) in F::lines(view.keys.data()).chunks_exact(head_dim).enumerate() {
         let sums = arch.floats::<F, G>(lines, x, view.ahead[0]);
-        for (scores, sums) in scores.iter_mut().zip(sums) {
-            scores[i * LANES..][..LANES].copy_from_slice(&sums);
-        }
+        put(&sums, i, &mut scratch.scores);
     }
 }
 
@@ -161,50 +158,44 @@ fn code_scores<A: Arch, C: Codes, const G: usize>(
     view: &View<'_>,
     from: usize,
     scratch: &mut Scratch,
-    scores: &mut [[f32; PAGE]; G],
 ) {
     let inner = view.keys.numbers.inner;
-    let Scratch { queries, scales, zeros, folded, quantized, .. } = scratch;
+    let Scratch { queries, scales, zeros, quantized, scores, .. } = scratch;
     scales.resize(inner, 0.0);
     zeros.resize(inner, 0.0);
-    folded.resize(GROUP * inner, 0.0);
     quantized.resize(GROUP * inner.max(PAGE), 0);
     arch.halves(view.keys.scales(0), scales);
     arch.halves(view.keys.scales(1), zeros);
-    let folded = &mut folded[..G * inner];
-    let mut offsets = [0.0; G];
-    let lot = queries[from * inner..].chunks_exact(inner).zip(folded.chunks_exact_mut(inner));
-    for (offset, (query, folded)) in offsets.iter_mut().zip(lot) {
-        *offset = arch.fold(query, scales, zeros, folded);
-    }
     let x = &mut quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..inner / UNIT];
-    let steps = arch.quantize(folded, x);
+    let steps = arch.quantize(&queries[from * inner..][..G * inner], scales, zeros, x);
     for (i, units) in C::units(view.keys.data()).chunks_exact(inner / UNIT).enumerate() {
-        let sums = arch.codes::<C, G>(units, x, &steps, view.ahead[0]);
-        for ((scores, sums), offset) in scores.iter_mut().zip(&sums).zip(offsets) {
-            let scores = &mut scores[i * LANES..][..LANES];
-            scores.iter_mut().zip(sums).for_each(|(score, x)| *score = x + offset);
+        let mut sums = arch.codes::<C, G>(units, x, &steps, view.ahead[0]);
+        for (sums, step) in sums.iter_mut().zip(&steps) {
+            sums.iter_mut().for_each(|sum| *sum += step.offset);
         }
+        put(&sums, i, scores);
     }
+}
+
+/// Scores of the `i`th 16 rows of a page.
+#[inline(always)]
+fn put(sums: &[[f32; LANES]], i: usize, scores: &mut [[f32; PAGE]]) {
+    scores.iter_mut().zip(sums).for_each(|(scores, sums)| scores.as_chunks_mut().0[i] = *sums);
 }
 
 #[inline(always)]
 fn float_values<A: Arch, F: Floats, const G: usize>(
     arch: A,
     view: &View<'_>,
-    weights: &[[f32; PAGE]; G],
+    scratch: &Scratch,
     out: &mut [f32],
 ) {
     // Behind the last row is whatever was there: it may not even be numbers.
     let rows = view.start..view.end;
-    let x: [[f32; G]; PAGE] = std::array::from_fn(|row| std::array::from_fn(|g| weights[g][row]));
-    let width = out.len() / G;
+    let x: [[f32; G]; PAGE] = std::array::from_fn(|row| std::array::from_fn(|g| scratch.scores[g][row]));
     for (i, lines) in F::lines(view.values.data()).chunks_exact(PAGE).enumerate() {
         let sums = arch.floats::<F, G>(&lines[rows.clone()], &x[rows.clone()], view.ahead[1]);
-        for (g, sums) in sums.iter().enumerate() {
-            let out = &mut out[g * width + i * LANES..][..LANES];
-            out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
-        }
+        add(&sums, i, out);
     }
 }
 
@@ -212,27 +203,29 @@ fn float_values<A: Arch, F: Floats, const G: usize>(
 fn code_values<A: Arch, C: Codes, const G: usize>(
     arch: A,
     view: &View<'_>,
-    weights: &[[f32; PAGE]; G],
     scratch: &mut Scratch,
     out: &mut [f32],
 ) {
-    let width = out.len() / G;
     let x = &mut scratch.quantized.as_chunks_mut::<UNIT>().0.as_chunks_mut::<G>().0[..PAGE / UNIT];
-    let (mut scales, mut folded) = ([0.0; PAGE], [[0.0; PAGE]; G]);
-    let mut steps = [Step::default(); G];
+    let weights = scratch.scores[..G].as_flattened();
+    let (mut scales, mut steps) = ([0.0; PAGE], [Step::default(); G]);
     for (i, units) in C::units(view.values.data()).chunks_exact(PAGE / UNIT).enumerate() {
         // Two groups of lanes share their scales.
         if i % 2 == 0 {
             arch.halves(view.values.scales(i / 2), &mut scales);
-            for (folded, weights) in folded.iter_mut().zip(weights) {
-                arch.fold(weights, &scales, &scales, folded);
-            }
-            steps = arch.quantize(folded.as_flattened(), x);
+            steps = arch.quantize(weights, &scales, &[0.0; PAGE], x);
         }
         let sums = arch.codes::<C, G>(units, x, &steps, view.ahead[1]);
-        for (out, sums) in out.chunks_exact_mut(width).zip(&sums) {
-            let out = &mut out[i * LANES..][..LANES];
-            out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
-        }
+        add(&sums, i, out);
+    }
+}
+
+/// Adds sums of the `i`th 16 channels to `out`, `[G][width]`.
+#[inline(always)]
+fn add<const G: usize>(sums: &[[f32; LANES]; G], i: usize, out: &mut [f32]) {
+    let width = out.len() / G;
+    for (out, sums) in out.chunks_exact_mut(width).zip(sums) {
+        let out = &mut out.as_chunks_mut::<LANES>().0[i];
+        out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
     }
 }

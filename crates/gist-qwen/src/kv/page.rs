@@ -1,5 +1,6 @@
 //! Keys (rotated to their positions) and values of 64 tokens in all layers.
 
+use gist_kernels::huge::Huge;
 use gist_kernels::team;
 
 use super::panel::{self, Half};
@@ -9,7 +10,7 @@ use super::{KvType, PAGE, Part, Pool};
 #[derive(Debug)]
 pub(crate) struct Page {
     kv_type: KvType,
-    buffer: Vec<u8>,
+    buffer: Huge<u8>,
     pool: Pool,
 }
 

@@ -1,9 +1,12 @@
-//! Buffers of pages: what is freed is used again, so that the memory of a context is flat.
+//! Buffers of pages: what is freed is used again, so that the memory of a context is flat. Those that are kept lie one
+//! behind the other on large pages of memory, see [`gist_kernels::huge`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+use gist_kernels::huge::{Arena, Huge};
 
 use super::{KvType, Layout};
 
@@ -14,21 +17,28 @@ pub struct Pool(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     layout: Layout,
-    /// Free buffers that are kept: of full pages, and of pages being filled.
-    keep: [usize; 2],
-    free: Mutex<[Vec<Vec<u8>>; 2]>,
+    free: Mutex<Free>,
     held: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Free {
+    /// Of full pages, and of pages being filled.
+    buffers: [Vec<Huge<u8>>; 2],
+    /// Room for all that are kept; `None` where the system has none, then none are.
+    arena: Option<Arena>,
 }
 
 /// Pages being filled of which buffers are kept: three regions of a context, three of a fork, and two to change.
 const OPEN: usize = 8;
 
 impl Pool {
-    /// Keeps buffers for up to `pages` full pages. They are allocated when they are first needed; a fork that makes
-    /// it more gives back to the system what is above.
+    /// Keeps buffers for up to `pages` full pages. They take memory when they are first needed; a fork that makes it
+    /// more gives back to the system what is above.
     pub fn new(layout: Layout, pages: usize) -> Self {
-        let keep = if layout.kv_type == layout.kv_type.open() { [pages + OPEN, 0] } else { [pages, OPEN] };
-        Self(Arc::new(Shared { layout, keep, free: Mutex::default(), held: AtomicU64::new(0) }))
+        let kept = pages * layout.bytes(layout.kv_type) + OPEN * layout.bytes(layout.kv_type.open());
+        let free = Free { buffers: Default::default(), arena: Arena::new(kept) };
+        Self(Arc::new(Shared { layout, free: free.into(), held: AtomicU64::new(0) }))
     }
 
     /// Bytes of the pages held now.
@@ -41,20 +51,20 @@ impl Pool {
     }
 
     /// A buffer for a page of `kv_type`, with whatever was in it.
-    pub(super) fn take(&self, kv_type: KvType) -> Vec<u8> {
+    pub(super) fn take(&self, kv_type: KvType) -> Huge<u8> {
         let bytes = self.0.layout.bytes(kv_type);
         self.0.held.fetch_add(bytes as u64, Ordering::Relaxed);
-        let free = self.0.free.lock()[self.shelf(kv_type)].pop();
-        free.unwrap_or_else(|| vec![0; bytes])
+        let Free { buffers, arena } = &mut *self.0.free.lock();
+        let free = buffers[self.shelf(kv_type)].pop();
+        free.or_else(|| arena.as_mut()?.zeros(bytes)).unwrap_or_else(|| Huge::zeros(bytes))
     }
 
     /// Takes a buffer of a page of `kv_type` back.
-    pub(super) fn give(&self, kv_type: KvType, buffer: Vec<u8>) {
+    pub(super) fn give(&self, kv_type: KvType, buffer: Huge<u8>) {
         self.0.held.fetch_sub(buffer.len() as u64, Ordering::Relaxed);
-        let shelf = self.shelf(kv_type);
-        let free = &mut self.0.free.lock()[shelf];
-        if free.len() < self.0.keep[shelf] {
-            free.push(buffer);
+        let Free { buffers, arena } = &mut *self.0.free.lock();
+        if arena.as_ref().is_some_and(|arena| arena.holds(&buffer)) {
+            buffers[self.shelf(kv_type)].push(buffer);
         }
     }
 

@@ -11,7 +11,7 @@ mod vectors;
 
 use std::arch::x86_64::*;
 
-use vectors::{exp_sum, fold, quantize, store, widen_halves};
+use vectors::{exp_sum, quantize, store, widen_halves};
 
 use super::{Arch, Codes, Floats, LANES, Step, Task, UNIT};
 use crate::avx2::Avx2;
@@ -53,15 +53,15 @@ impl Arch for Avx2 {
     }
 
     #[inline(always)]
-    fn quantize<const G: usize>(self, x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G] {
+    fn quantize<const G: usize>(
+        self,
+        x: &[f32],
+        scales: &[f32],
+        zeros: &[f32],
+        out: &mut [[[i16; UNIT]; G]],
+    ) -> [Step; G] {
         // SAFETY: `self` exists only if the CPU has the features that `quantize` enables.
-        unsafe { quantize(x, out) }
-    }
-
-    #[inline(always)]
-    fn fold(self, x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32 {
-        // SAFETY: `self` exists only if the CPU has the features that `fold` enables.
-        unsafe { fold(x, y, z, out) }
+        unsafe { quantize(x, scales, zeros, out) }
     }
 
     #[inline(always)]

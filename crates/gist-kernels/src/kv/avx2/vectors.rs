@@ -1,4 +1,4 @@
-//! One vector after the other: quantising, scaling, powers, halves.
+//! One vector after the other: quantising, powers, halves.
 
 // Loads and stores through references are the only unsafe here.
 #![allow(unsafe_code)]
@@ -9,47 +9,81 @@ use super::super::{Step, UNIT};
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn quantize<const G: usize>(x: &[f32], out: &mut [[[i16; UNIT]; G]]) -> [Step; G] {
-    let inner = x.len() / G;
-    let mut steps = [Step::default(); G];
-    for (g, (x, step)) in x.chunks_exact(inner).zip(&mut steps).enumerate() {
-        let x = x.as_chunks::<8>().0;
+pub(super) fn quantize<const G: usize>(
+    x: &[f32],
+    scales: &[f32],
+    zeros: &[f32],
+    out: &mut [[[i16; UNIT]; G]],
+) -> [Step; G] {
+    let inner = scales.len();
+    let (scales, zeros) = (scales.as_chunks::<8>().0, zeros.as_chunks::<8>().0);
+    let mut vectors: [&[[f32; 8]]; G] = [&[]; G];
+    for (vector, x) in vectors.iter_mut().zip(x.chunks_exact(inner)) {
+        *vector = &x.as_chunks().0[..scales.len()];
+    }
+    let (mut steps, mut inverses) = ([Step::default(); G], [0.0; G]);
+    for ((step, inverse), x) in steps.iter_mut().zip(&mut inverses).zip(vectors) {
         // As integers, magnitudes order like the floats, with infinity and NaN on top.
         let (mut top, magnitude) = (_mm256_setzero_si256(), _mm256_set1_epi32(0x7fff_ffff));
-        for x in x {
-            top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(load(x)), magnitude));
+        let mut offset = _mm256_setzero_ps();
+        for ((x, scale), zero) in x.iter().zip(scales).zip(zeros) {
+            let x = load(x);
+            let scaled = _mm256_castps_si256(_mm256_mul_ps(x, load(scale)));
+            top = _mm256_max_epi32(top, _mm256_and_si256(scaled, magnitude));
+            offset = _mm256_fmadd_ps(x, load(zero), offset);
         }
-        let top = to_array(top).into_iter().fold(0, i32::max);
-        let (size, inverse) = Step::of(inner, f32::from_bits(top.cast_unsigned()));
-        let (inverse, mut sum) = (_mm256_set1_ps(inverse), _mm256_setzero_si256());
-        for (x, out) in x.iter().zip(out.as_chunks_mut::<2>().0) {
-            let q = _mm256_cvtps_epi32(_mm256_mul_ps(load(x), inverse));
-            sum = _mm256_add_epi32(sum, q);
-            let words = _mm256_packs_epi32(q, q);
-            let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-            let [a, b] = out;
-            // SAFETY: each is one unaligned store of 8 bytes, the size of the array it goes to.
-            unsafe {
-                _mm_storel_epi64(a[g].as_mut_ptr().cast(), low);
-                _mm_storel_epi64(b[g].as_mut_ptr().cast(), high);
+        (step.size, *inverse) = Step::of(inner, f32::from_bits(greatest(top).cast_unsigned()));
+        step.offset = total(offset);
+    }
+    let mut sums = [_mm256_setzero_si256(); G];
+    for (i, (units, scale)) in out.as_chunks_mut::<2>().0.iter_mut().zip(scales).enumerate() {
+        let scale = load(scale);
+        let mut codes = |g: usize| {
+            let scaled = _mm256_mul_ps(load(&vectors[g][i]), scale);
+            let codes = _mm256_cvtps_epi32(_mm256_mul_ps(scaled, _mm256_set1_ps(inverses[g])));
+            sums[g] = _mm256_add_epi32(sums[g], codes);
+            codes
+        };
+        for g in (0..G).step_by(2) {
+            let (even, odd) = (codes(g), if g + 1 < G { codes(g + 1) } else { _mm256_setzero_si256() });
+            // In each half four numbers of one vector and the same four of the next, as a unit has them.
+            let words = _mm256_packs_epi32(even, odd);
+            let halves = [_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words)];
+            for (unit, half) in units.iter_mut().zip(halves) {
+                let to = unit[g..].as_flattened_mut();
+                // SAFETY: one unaligned store of 16 bytes where two vectors are left, else of 8, inside the slice.
+                unsafe {
+                    if to.len() >= 2 * UNIT {
+                        _mm_storeu_si128(to.as_mut_ptr().cast(), half);
+                    } else {
+                        _mm_storel_epi64(to.as_mut_ptr().cast(), half);
+                    }
+                }
             }
         }
-        *step = Step { size, sum: to_array(sum).into_iter().fold(0, i32::wrapping_add) };
+    }
+    for (step, sum) in steps.iter_mut().zip(sums) {
+        step.sum = sum_of(sum);
     }
     steps
 }
 
+/// The sum of 8 integers, which wraps.
 #[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn fold(x: &[f32], y: &[f32], z: &[f32], out: &mut [f32]) -> f32 {
-    let (x, y, z) = (x.as_chunks::<8>().0, y.as_chunks::<8>().0, z.as_chunks::<8>().0);
-    let mut sum = _mm256_setzero_ps();
-    for (((x, y), z), out) in x.iter().zip(y).zip(z).zip(out.as_chunks_mut::<8>().0) {
-        let x = load(x);
-        sum = _mm256_fmadd_ps(x, load(z), sum);
-        store(out, _mm256_mul_ps(x, load(y)));
-    }
-    total(sum)
+#[target_feature(enable = "avx2")]
+fn sum_of(x: __m256i) -> i32 {
+    let x = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+    let x = _mm_add_epi32(x, _mm_shuffle_epi32::<0b01_00_11_10>(x));
+    _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32::<0b10_11_00_01>(x)))
+}
+
+/// The largest of 8 integers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn greatest(x: __m256i) -> i32 {
+    let x = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+    let x = _mm_max_epi32(x, _mm_shuffle_epi32::<0b01_00_11_10>(x));
+    _mm_cvtsi128_si32(_mm_max_epi32(x, _mm_shuffle_epi32::<0b10_11_00_01>(x)))
 }
 
 /// As [`crate::math::exp_sum`], in vectors; a last incomplete one is filled up with numbers whose power is not counted.
@@ -108,18 +142,9 @@ pub(super) fn store(out: &mut [f32; 8], x: __m256) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn total(x: __m256) -> f32 {
-    let mut lanes = [0.0; 8];
-    store(&mut lanes, x);
-    lanes.iter().sum()
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn to_array(x: __m256i) -> [i32; 8] {
-    let mut lanes = [0; 8];
-    // SAFETY: one unaligned store of 8 integers, inside the array.
-    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), x) }
-    lanes
+    let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
 }
 
 #[inline]

@@ -1,0 +1,77 @@
+//! Activations in integers of 14 bits.
+
+use super::{BLOCK, LINES, MOST};
+use crate::activations::{self, FEW};
+use crate::{team, vectorized};
+
+/// 32 values of each of `T` rows: `x[t, k] ≈ scale[t] * q[k / 2][t][k % 2]`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Block<const T: usize> {
+    pub(super) q: [[[i16; 2]; T]; LINES],
+    pub(super) scale: [f32; T],
+}
+
+impl<const T: usize> Block<T> {
+    const ZERO: Self = Self { q: [[[0; 2]; T]; LINES], scale: [0.0; T] };
+}
+
+/// `[tile][block]`; the last tile is filled up with zeros.
+#[derive(Clone)]
+pub(super) enum Tiles {
+    One(Vec<Block<1>>),
+    Few(Vec<Block<FEW>>),
+}
+
+/// Rows of activations for a [`WideMatrix`](super::WideMatrix).
+#[derive(Clone)]
+pub struct WideRows {
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) tiles: Tiles,
+}
+
+impl WideRows {
+    /// Quantises `rows` × `features` row-major values. Where 32 of them hold one that is not a finite number all that
+    /// they are multiplied into becomes NaN.
+    ///
+    /// # Panics
+    /// When `x.len() != rows * features`.
+    #[must_use]
+    pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
+        assert_eq!(x.len(), rows * features, "activations must be rows × features");
+        let tiles = if rows == 1 {
+            Tiles::One(quantize_tiles(x, rows, features))
+        } else {
+            Tiles::Few(quantize_tiles(x, rows, features))
+        };
+        Self { rows, features, tiles }
+    }
+}
+
+fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Vec<Block<T>> {
+    let blocks = features.div_ceil(BLOCK);
+    let mut tiles = vec![Block::ZERO; rows.div_ceil(T) * blocks];
+    if tiles.is_empty() {
+        return tiles;
+    }
+    team::pieces(&mut tiles, blocks, |i, tile| {
+        let x = x[i * T * features..].chunks_exact(features).take(T);
+        vectorized(|| x.enumerate().for_each(|(t, row)| quantize_row(row, t, tile)));
+    });
+    tiles
+}
+
+#[inline(always)]
+fn quantize_row<const T: usize>(row: &[f32], t: usize, tile: &mut [Block<T>]) {
+    let (whole, rest) = row.as_chunks::<BLOCK>();
+    let mut last = [0.0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    for (block, x) in tile.iter_mut().zip(whole.iter().chain([&last])) {
+        let (scale, q) = activations::quantize(x, MOST);
+        block.scale[t] = scale;
+        for (pair, q) in block.q.iter_mut().zip(q.as_chunks::<2>().0) {
+            pair[t] = q.map(|q| q as i16);
+        }
+    }
+}
