@@ -69,20 +69,24 @@ pub(super) fn scale(x: &[f32], most: f32) -> (f32, f32) {
     (scale, 1.0 / scale)
 }
 
+/// The nearest integer (ties to even) of at most 2^22.
+#[inline(always)]
+pub(super) fn round(x: f32) -> i32 {
+    /// Adding it rounds to an integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+    (x + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()
+}
+
 /// Quantises 32 values to a scale and numbers in ±`most`, which is at most 2^22; see [`scale`].
 #[inline(always)]
 pub(super) fn quantize(x: &[f32; BLOCK], most: f32) -> (f32, [i32; BLOCK]) {
-    /// Adding it rounds to the nearest integer (ties to even), which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
     let (scale, inverse) = scale(x, most);
     let mut q = [0; BLOCK];
     if inverse == 0.0 {
         return (scale, q);
     }
     // At most `most` * (1 + 2^-22) before rounding, so within ±`most` after it.
-    for (q, value) in q.iter_mut().zip(x) {
-        *q = (value * inverse + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
-    }
+    q.iter_mut().zip(x).for_each(|(q, value)| *q = round(value * inverse));
     (scale, q)
 }
 

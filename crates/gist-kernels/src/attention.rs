@@ -1,5 +1,6 @@
 //! Attention among rows that all see all: the patches of a pair of pictures, the positions of a window of sound.
 
+use crate::kv::{self, Arch, Task};
 use crate::math::{self, by_rows};
 use crate::product::{Strided, product};
 use crate::team;
@@ -20,6 +21,23 @@ pub fn scratch_bytes(positions: usize, heads: usize) -> u64 {
     4 * (team::threads() * step(positions, heads) * positions) as u64
 }
 
+/// Turns scores, as many rows as sums, into weights, and sums up each row.
+struct Weigh<'a> {
+    scores: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+impl Task for Weigh<'_> {
+    #[inline(always)]
+    fn run<A: Arch>(self, arch: A) {
+        let positions = self.scores.len() / self.sums.len();
+        for (row, sum) in self.scores.chunks_exact_mut(positions).zip(self.sums) {
+            let top = math::max(row);
+            *sum = arch.exp_sum(row, top);
+        }
+    }
+}
+
 /// `softmax(q · kᵀ) · v`. `qkv` is `[positions, 3, heads, head_dim]`, its queries scaled and, where
 /// they have positions, they and the keys rotated; `by_head`, `[heads, positions, head_dim]`, is overwritten; `out` is `[positions, heads, head_dim]`.
 pub fn attend(qkv: &[f32], heads: usize, head_dim: usize, by_head: &mut [f32], out: &mut [f32]) {
@@ -36,13 +54,8 @@ pub fn attend(qkv: &[f32], heads: usize, head_dim: usize, by_head: &mut [f32], o
         let mut scores = vec![0.0; rows * positions];
         let queries = queries.from(i * step);
         product((rows, positions, head_dim), queries, keys.transposed(), &mut scores, positions, false);
-        let sums: Vec<f32> = scores
-            .chunks_exact_mut(positions)
-            .map(|row| {
-                let top = math::max(row);
-                math::exp_sum(row, top)
-            })
-            .collect();
+        let mut sums = vec![0.0; rows];
+        kv::run(Weigh { scores: &mut scores, sums: &mut sums });
         let scores = Strided::rows(&scores, positions);
         product((rows, head_dim, positions), scores, values, out, head_dim, false);
         for (row, sum) in out.chunks_exact_mut(head_dim).zip(sums) {

@@ -19,19 +19,22 @@ impl Avx2 {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tile<const T: usize>(lines: &[Line], x: &[Block<T>], sums: &mut Sums<T>) {
-    // A number of iterations that the compiler does not know: it would unroll the loop otherwise, and spill.
-    let count = black_box(LINES);
+    // A number of iterations that the compiler does not know: it would unroll the loop further otherwise, and spill.
+    let count = black_box(LINES / 2);
     for (lines, x) in lines.as_chunks::<LINES>().0.iter().zip(x) {
         let mut products = [[_mm256_setzero_si256(); 2]; T];
-        for (line, q) in lines.iter().zip(&x.q).take(count) {
-            let at = line.as_ptr().cast::<__m256i>();
-            // SAFETY: a line is 64 bytes, so both unaligned loads stay inside the reference.
-            let weights = unsafe { [_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))] };
-            for (products, [a, b]) in products.iter_mut().zip(q) {
-                // The two numbers as they lie in memory.
-                let pair = _mm256_set1_epi32((i32::from(*b) << 16) | i32::from(a.cast_unsigned()));
-                for (product, weights) in products.iter_mut().zip(weights) {
-                    *product = _mm256_add_epi32(*product, _mm256_madd_epi16(weights, pair));
+        let two = lines.as_chunks::<2>().0.iter().zip(x.q.as_chunks::<2>().0);
+        for (lines, q) in two.take(count) {
+            for (line, q) in lines.iter().zip(q) {
+                let at = line.as_ptr().cast::<__m256i>();
+                // SAFETY: a line is 64 bytes, so both unaligned loads stay inside the reference.
+                let weights = unsafe { [_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))] };
+                for (products, [a, b]) in products.iter_mut().zip(q) {
+                    // The two numbers as they lie in memory.
+                    let pair = _mm256_set1_epi32((i32::from(*b) << 16) | i32::from(a.cast_unsigned()));
+                    for (product, weights) in products.iter_mut().zip(weights) {
+                        *product = _mm256_add_epi32(*product, _mm256_madd_epi16(weights, pair));
+                    }
                 }
             }
         }

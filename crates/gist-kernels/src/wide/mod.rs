@@ -19,7 +19,7 @@ use half::{bf16, f16};
 use crate::huge::Huge;
 use crate::output::Columns;
 use crate::units::{BLOCK, LANES};
-use crate::{Cpu, PARALLEL_FROM, PARTS, activations, team};
+use crate::{Cpu, PARALLEL_FROM, PARTS, activations, team, vectorized};
 use rows::{Block, Tiles};
 
 pub use rows::WideRows;
@@ -79,19 +79,33 @@ impl WideMatrix {
         cpu: Cpu,
         read: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Self {
+        let panels = out_features.div_ceil(LANES);
         let depth = in_features.div_ceil(BLOCK) * LINES;
-        let mut lines = Huge::filled([0; 2 * LANES], out_features.div_ceil(LANES) * depth);
-        let mut scales = vec![[0.0; LANES]; out_features.div_ceil(LANES)];
-        let mut x = vec![0.0; in_features];
-        for (row, scale) in scales.as_flattened_mut().iter_mut().enumerate().take(out_features) {
-            read(row, &mut x);
-            let inverse;
-            (*scale, inverse) = activations::scale(&x, MOST);
-            let panel = &mut lines[row / LANES * depth..][..depth];
-            for (k, x) in x.iter().enumerate() {
-                panel[k / 2][row % LANES * 2 + k % 2] = (x * inverse).round_ties_even() as i16;
+        let mut lines = Huge::filled([0; 2 * LANES], panels * depth);
+        let mut scales = vec![[0.0; LANES]; panels];
+        let rows = |panel: usize| (panel * LANES..out_features.min((panel + 1) * LANES)).enumerate();
+        team::pieces(&mut scales, 1, |panel, scales| {
+            let mut x = vec![0.0; in_features];
+            for ((_, row), scale) in rows(panel).zip(scales.as_flattened_mut()) {
+                read(row, &mut x);
+                *scale = vectorized(|| activations::scale(&x, MOST)).0;
             }
-        }
+        });
+        team::pieces(&mut lines, depth.max(1), |panel, lines| {
+            let mut x = vec![0.0; in_features];
+            for (lane, row) in rows(panel) {
+                read(row, &mut x);
+                let scale = scales[panel][lane];
+                let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+                for (line, x) in lines.iter_mut().zip(x.chunks(2)) {
+                    for (k, x) in x.iter().enumerate() {
+                        // Of a row with something in it that is no number the scale tells.
+                        line[2 * lane + k] =
+                            if inverse > 0.0 { activations::round(x * inverse) as i16 } else { 0 };
+                    }
+                }
+            }
+        });
         Self { lines, scales, out_features, in_features, cpu }
     }
 

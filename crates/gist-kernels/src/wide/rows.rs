@@ -2,7 +2,8 @@
 
 use super::{BLOCK, LINES, MOST};
 use crate::activations::{self, FEW};
-use crate::{team, vectorized};
+use crate::kv::{self, Arch, Task};
+use crate::team;
 
 /// 32 values of each of `T` rows: `x[t, k] ≈ scale[t] * q[k / 2][t][k % 2]`.
 #[derive(Clone, Copy)]
@@ -56,22 +57,32 @@ fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Ve
         return tiles;
     }
     team::pieces(&mut tiles, blocks, |i, tile| {
-        let x = x[i * T * features..].chunks_exact(features).take(T);
-        vectorized(|| x.enumerate().for_each(|(t, row)| quantize_row(row, t, tile)));
+        let x = &x[i * T * features..];
+        kv::run(Quantize { x: &x[..x.len().min(T * features)], features, tile });
     });
     tiles
 }
 
-#[inline(always)]
-fn quantize_row<const T: usize>(row: &[f32], t: usize, tile: &mut [Block<T>]) {
-    let (whole, rest) = row.as_chunks::<BLOCK>();
-    let mut last = [0.0; BLOCK];
-    last[..rest.len()].copy_from_slice(rest);
-    for (block, x) in tile.iter_mut().zip(whole.iter().chain([&last])) {
-        let (scale, q) = activations::quantize(x, MOST);
-        block.scale[t] = scale;
-        for (pair, q) in block.q.iter_mut().zip(q.as_chunks::<2>().0) {
-            pair[t] = q.map(|q| q as i16);
+/// The rows of a tile.
+struct Quantize<'a, const T: usize> {
+    x: &'a [f32],
+    features: usize,
+    tile: &'a mut [Block<T>],
+}
+
+impl<const T: usize> Task for Quantize<'_, T> {
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) {
+        for (t, row) in self.x.chunks_exact(self.features).enumerate() {
+            for (block, x) in self.tile.iter_mut().zip(row.chunks(BLOCK)) {
+                let mut whole = [0.0; BLOCK];
+                whole[..x.len()].copy_from_slice(x);
+                let (scale, q) = activations::quantize(&whole, MOST);
+                block.scale[t] = scale;
+                for (pair, q) in block.q.iter_mut().zip(q.as_chunks::<2>().0) {
+                    pair[t] = q.map(|q| q as i16);
+                }
+            }
         }
     }
 }
