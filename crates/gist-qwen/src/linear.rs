@@ -34,9 +34,6 @@ pub(crate) fn linear(weight: QTensor) -> Result<Matrix> {
     if let Some(packed) = PackedMatrix::pack(&weight) {
         return Ok(Arc::new(packed));
     }
-    if let Some(wide) = WideMatrix::pack(&weight) {
-        return Ok(Arc::new(wide));
-    }
     if let Some(dense) = Dense::new(&weight)? {
         return Ok(Arc::new(dense));
     }
@@ -92,6 +89,12 @@ pub trait Linear: Send + Sync {
 
     /// Bytes of memory the matrix takes.
     fn bytes(&self) -> u64;
+
+    /// The same in integers of 14 bits, see [`gist_kernels::wide`], where that rounds hardly more than how it is stored,
+    /// and is faster.
+    fn wide(&self) -> Option<Matrix> {
+        None
+    }
 }
 
 /// candle's quantised products, for types that no kernel of ours knows.

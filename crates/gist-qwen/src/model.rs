@@ -257,7 +257,7 @@ fn eyes(
     else {
         return Ok(None);
     };
-    let tower = AnyTower::read(&**weights, vision.clone(), device, progress)?;
+    let tower = AnyTower::read(&**weights, vision.clone(), device, progress)?.in_integers();
     let open = |folder: FeatureFolder| {
         let path = folder.path.clone();
         FeatureCache::open(folder, |rows, grid| tower.encode(rows, grid, None))

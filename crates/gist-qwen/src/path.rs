@@ -130,6 +130,14 @@ impl AnyTower {
         })
     }
 
+    /// As [`VisionTower::in_integers`]; the reference stays what it is.
+    pub(crate) fn in_integers(self) -> Self {
+        match self {
+            Self::Fast(tower) => Self::Fast(tower.in_integers()),
+            reference => reference,
+        }
+    }
+
     /// Bytes of the weights as held in host memory or on the device.
     pub(crate) fn bytes(&self) -> u64 {
         match self {

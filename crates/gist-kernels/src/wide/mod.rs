@@ -1,4 +1,4 @@
-//! Products of f16 and bf16 matrices in integers of 14 bits: nearly as exact as in floats, and faster.
+//! Products in integers of 14 bits, for matrices of f16 and bf16: nearly as exact as in floats, and faster.
 //!
 //! AVX2 multiplies and adds 16 pairs of 16-bit integers where it multiplies 8 floats. So weights are rounded to ±8191 with
 //! a scale a row, activations with a scale each 32 values, and 32 products sum up in 32 bits: 32 × 8191² < 2^31. That
@@ -12,9 +12,6 @@ mod avx2;
 mod rows;
 #[cfg(test)]
 mod tests;
-
-use candle_core::quantized::{GgmlDType, QTensor};
-use half::{bf16, f16};
 
 use crate::huge::Huge;
 use crate::output::Columns;
@@ -49,30 +46,17 @@ pub struct WideMatrix {
 }
 
 impl WideMatrix {
-    /// Takes a matrix of f16 or bf16. `None` for other types, when the tensor is no matrix or not in host memory, and on
-    /// a CPU for which there is no kernel: floats are as fast there.
+    /// `read` copies row after row. `None` on a CPU for which there is no kernel: floats are as fast there.
     #[must_use]
-    pub fn pack(weights: &QTensor) -> Option<Self> {
-        let float = match weights.dtype() {
-            GgmlDType::F16 => |bits| f16::from_bits(bits).to_f32(),
-            GgmlDType::BF16 => |bits| bf16::from_bits(bits).to_f32(),
-            _ => return None,
-        };
+    pub fn new(
+        out_features: usize,
+        in_features: usize,
+        read: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Option<Self> {
         let cpu = Cpu::detect();
-        if matches!(cpu, Cpu::Portable) {
-            return None;
-        }
-        let (out_features, in_features) = weights.shape().dims2().ok()?;
-        let bytes = weights.data().ok()?;
-        let halves = bytes.as_chunks::<2>().0;
-        Some(Self::of_rows(out_features, in_features, cpu, |row, out| {
-            for (out, half) in out.iter_mut().zip(&halves[row * in_features..][..in_features]) {
-                *out = float(u16::from_le_bytes(*half));
-            }
-        }))
+        (!matches!(cpu, Cpu::Portable)).then(|| Self::of_rows(out_features, in_features, cpu, read))
     }
 
-    /// `read` copies a row.
     fn of_rows(
         out_features: usize,
         in_features: usize,

@@ -93,7 +93,7 @@ pub fn vision(kind: BenchType, width: usize, height: usize) -> Result<VisionSpee
     };
     let grid = (height / PATCH_SIZE, width / PATCH_SIZE);
     let flops = config.flops(grid) as f64;
-    let tower = VisionTower::read(&Random(kind), config, &mut |_| ())?;
+    let tower = VisionTower::read(&Random(kind), config, &mut |_| ())?.in_integers();
     let patches = vec![0.25; grid.0 * grid.1 * PATCH_VALUES];
     // Turn by turn with the tower.
     let mut limits = limits::Limits::default();

@@ -1,15 +1,17 @@
 //! Matrices that are not quantised: f32, f16 or bf16 in memory, f32 in the product.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use candle_core::Result;
 use candle_core::quantized::{GgmlDType, QTensor};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::{Linear, Rows};
+use super::{Linear, Matrix, Rows};
 use gist_kernels::product::{Strided, product};
 use gist_kernels::team;
+use gist_kernels::wide::WideMatrix;
 
 /// Output rows that are converted to f32 and multiplied at once: with 4096 inputs 1 MB, which stays in the cache.
 const BLOCK: usize = 64;
@@ -87,6 +89,14 @@ impl Linear for Dense {
 
     fn row(&self, index: usize, out: &mut [f32]) {
         out.copy_from_slice(&self.values.read(index * self.inputs..(index + 1) * self.inputs));
+    }
+
+    fn wide(&self) -> Option<Matrix> {
+        if matches!(self.values, Values::F32(_)) {
+            return None;
+        }
+        let wide = WideMatrix::new(self.outputs, self.inputs, |index, out| self.row(index, out))?;
+        Some(Arc::new(wide))
     }
 
     fn bytes(&self) -> u64 {

@@ -84,6 +84,22 @@ impl VisionTower {
         Ok(Self { config, patch_embed, positions, blocks, merger, deepstack })
     }
 
+    /// The same with matrices of halves in integers of 14 bits, where that is faster. Their rounding moves features about as
+    /// much as that of f16.
+    pub(crate) fn in_integers(mut self) -> Self {
+        let blocks = self.blocks.iter_mut().flat_map(|block| {
+            [&mut block.qkv, &mut block.output, &mut block.feed.first, &mut block.feed.second]
+        });
+        let mergers = self.deepstack.iter_mut().chain([&mut self.merger]);
+        let mergers = mergers.flat_map(|merger| [&mut merger.feed.first, &mut merger.feed.second]);
+        for affine in blocks.chain(mergers).chain([&mut self.patch_embed]) {
+            if let Some(wide) = affine.matrix.wide() {
+                affine.matrix = wide;
+            }
+        }
+        self
+    }
+
     /// Encodes a pair: `patches` is `[h * w, 1536]` in the order of the processor (2 × 2 blocks of patches one after
     /// the other), `grid` the height and width in patches, both even. `tap` sees each stage.
     ///
