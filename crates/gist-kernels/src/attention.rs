@@ -1,5 +1,7 @@
 //! Attention among rows that all see all: the patches of a pair of pictures, the positions of a window of sound.
 
+use std::cell::Cell;
+
 use crate::kv::{self, Arch, Task};
 use crate::math::{self, by_rows};
 use crate::product::{Strided, product};
@@ -7,6 +9,11 @@ use crate::team;
 
 /// Scores that a task holds at once: 1 MB.
 const SCORES: usize = 1 << 18;
+
+thread_local! {
+    /// Scores of a task, kept from call to call.
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
 
 /// Query rows that a task takes. A task multiplies all keys, which it has to pack first, so its rows are as many as
 /// the scores allow, but the tasks of all heads suffice to keep all threads busy.
@@ -51,13 +58,15 @@ pub fn attend(qkv: &[f32], heads: usize, head_dim: usize, by_head: &mut [f32], o
         let part = |i: usize| Strided::rows(&qkv[i * width + head * head_dim..], 3 * width);
         let (queries, keys, values) = (part(0), part(1), part(2));
         let rows = out.len() / head_dim;
-        let mut scores = vec![0.0; rows * positions];
+        let mut scores = SCRATCH.take();
+        scores.resize(rows * positions, 0.0);
         let queries = queries.from(i * step);
         product((rows, positions, head_dim), queries, keys.transposed(), &mut scores, positions, false);
         let mut sums = vec![0.0; rows];
         kv::run(Weigh { scores: &mut scores, sums: &mut sums });
-        let scores = Strided::rows(&scores, positions);
-        product((rows, head_dim, positions), scores, values, out, head_dim, false);
+        let weights = Strided::rows(&scores, positions);
+        product((rows, head_dim, positions), weights, values, out, head_dim, false);
+        SCRATCH.set(scores);
         for (row, sum) in out.chunks_exact_mut(head_dim).zip(sums) {
             let scale = 1.0 / sum;
             row.iter_mut().for_each(|x| *x *= scale);

@@ -93,7 +93,7 @@ impl Arena {
         // SAFETY: `at + len` is within the piece.
         let start = (len <= left).then(|| unsafe { self.piece.start.add(self.at) })?;
         self.at = (self.at + len).next_multiple_of(LINE);
-        // What the system gives is zeros.
+        // What the system gives is zeros, and each part is given out once.
         Some(Huge { start, len, piece: Some(Arc::clone(&self.piece)) })
     }
 

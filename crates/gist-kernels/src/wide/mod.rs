@@ -79,13 +79,11 @@ impl WideMatrix {
             let mut x = vec![0.0; in_features];
             for (lane, row) in rows(panel) {
                 read(row, &mut x);
-                let scale = scales[panel][lane];
-                let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+                // Of a row with something in it that is no number the scale is none either.
+                let inverse = if scales[panel][lane] > 0.0 { 1.0 / scales[panel][lane] } else { 0.0 };
                 for (line, x) in lines.iter_mut().zip(x.chunks(2)) {
                     for (k, x) in x.iter().enumerate() {
-                        // Of a row with something in it that is no number the scale tells.
-                        line[2 * lane + k] =
-                            if inverse > 0.0 { activations::round(x * inverse) as i16 } else { 0 };
+                        line[2 * lane + k] = activations::round(x * inverse) as i16;
                     }
                 }
             }

@@ -74,10 +74,11 @@ impl<const T: usize> Task for Quantize<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self, _: A) {
         for (t, row) in self.x.chunks_exact(self.features).enumerate() {
-            for (block, x) in self.tile.iter_mut().zip(row.chunks(BLOCK)) {
-                let mut whole = [0.0; BLOCK];
-                whole[..x.len()].copy_from_slice(x);
-                let (scale, q) = activations::quantize(&whole, MOST);
+            let (whole, rest) = row.as_chunks::<BLOCK>();
+            let mut last = [0.0; BLOCK];
+            last[..rest.len()].copy_from_slice(rest);
+            for (block, x) in self.tile.iter_mut().zip(whole.iter().chain([&last])) {
+                let (scale, q) = activations::quantize(x, MOST);
                 block.scale[t] = scale;
                 for (pair, q) in block.q.iter_mut().zip(q.as_chunks::<2>().0) {
                     pair[t] = q.map(|q| q as i16);
