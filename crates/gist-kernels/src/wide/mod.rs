@@ -2,7 +2,7 @@
 //!
 //! AVX2 multiplies and adds 16 pairs of 16-bit integers where it multiplies 8 floats. So weights are rounded to ±8191 with
 //! a scale a row, activations with a scale each 32 values, and 32 products sum up in 32 bits: 32 × 8191² < 2^31. That
-//! rounds by up to 1 in 16,382 of the largest of a row or of 32 activations, where f16 rounds each by up to 1 in 4,096 of
+//! rounds by up to 1 in 16,382 of the largest of a row or of 32 activations, where f16 rounds each by up to 1 in 2,048 of
 //! itself.
 //!
 //! `w[row, k] = scale[row] * q[row, k]` lies in panels of 16 rows: a line is two neighbours along `k` of each of them.
