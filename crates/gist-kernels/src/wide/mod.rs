@@ -68,22 +68,18 @@ impl WideMatrix {
         let mut lines = Huge::filled([0; 2 * LANES], panels * depth);
         let mut scales = vec![[0.0; LANES]; panels];
         let rows = |panel: usize| (panel * LANES..out_features.min((panel + 1) * LANES)).enumerate();
-        team::pieces(&mut scales, 1, |panel, scales| {
+        let mut all: Vec<_> = lines.chunks_exact_mut(depth.max(1)).zip(&mut scales).collect();
+        team::pieces(&mut all, 1, |panel, all| {
             let mut x = vec![0.0; in_features];
-            for ((_, row), scale) in rows(panel).zip(scales.as_flattened_mut()) {
-                read(row, &mut x);
-                *scale = vectorized(|| activations::scale(&x, MOST)).0;
-            }
-        });
-        team::pieces(&mut lines, depth.max(1), |panel, lines| {
-            let mut x = vec![0.0; in_features];
-            for (lane, row) in rows(panel) {
-                read(row, &mut x);
-                // Of a row with something in it that is no number the scale is none either.
-                let inverse = if scales[panel][lane] > 0.0 { 1.0 / scales[panel][lane] } else { 0.0 };
-                for (line, x) in lines.iter_mut().zip(x.chunks(2)) {
-                    for (k, x) in x.iter().enumerate() {
-                        line[2 * lane + k] = activations::round(x * inverse) as i16;
+            for (lines, scales) in all {
+                for (lane, row) in rows(panel) {
+                    read(row, &mut x);
+                    let inverse;
+                    (scales[lane], inverse) = vectorized(|| activations::scale(&x, MOST));
+                    for (line, x) in lines.iter_mut().zip(x.chunks(2)) {
+                        for (k, x) in x.iter().enumerate() {
+                            line[2 * lane + k] = activations::round(x * inverse) as i16;
+                        }
                     }
                 }
             }
