@@ -81,13 +81,18 @@ pub(super) fn round(x: f32) -> i32 {
 #[inline(always)]
 pub(super) fn quantize(x: &[f32; BLOCK], most: f32) -> (f32, [i32; BLOCK]) {
     let (scale, inverse) = scale(x, most);
-    let mut q = [0; BLOCK];
-    if inverse == 0.0 {
-        return (scale, q);
-    }
     // At most `most` * (1 + 2^-22) before rounding, so within ±`most` after it.
-    q.iter_mut().zip(x).for_each(|(q, value)| *q = round(value * inverse));
-    (scale, q)
+    (scale, integers(x, inverse))
+}
+
+/// Values times the inverse of a [`scale`], rounded.
+#[inline(always)]
+pub(super) fn integers<const N: usize>(x: &[f32; N], inverse: f32) -> [i32; N] {
+    let mut q = [0; N];
+    if inverse != 0.0 {
+        q.iter_mut().zip(x).for_each(|(q, value)| *q = round(value * inverse));
+    }
+    q
 }
 
 /// Blocks of all rows, tile after tile: `tiles[tile * blocks + block]`.

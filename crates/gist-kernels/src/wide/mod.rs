@@ -1,9 +1,10 @@
 //! Products in integers of 14 bits, for matrices of f16 and bf16: nearly as exact as in floats, and faster.
 //!
 //! AVX2 multiplies and adds 16 pairs of 16-bit integers where it multiplies 8 floats. So weights are rounded to ±8191 with
-//! a scale a row, activations with a scale each 32 values, and 32 products sum up in 32 bits: 32 × 8191² < 2^31. That
-//! rounds by up to 1 in 16,382 of the largest of a row or of 32 activations, where f16 rounds each by up to 1 in 2,048 of
-//! itself.
+//! a scale a row, activations to ±8191 with a scale each 64 values, and the products of these 64 sum up in 32 bits: the
+//! magnitudes of 64 activations come to 262,000 at most, and 8191 × (262,000 + 64 / 2) < 2^31. That rounds a weight by
+//! up to 1 in 16,382 of the largest of its row, an activation by as much of the largest of 64 or, where most are
+//! large, by up to 1 in 8,187 of their mean; f16 rounds each by up to 1 in 2,048 of itself.
 //!
 //! `w[row, k] = scale[row] * q[row, k]` lies in panels of 16 rows: a line is two neighbours along `k` of each of them.
 
@@ -15,7 +16,7 @@ mod tests;
 
 use crate::huge::Huge;
 use crate::output::Columns;
-use crate::units::{BLOCK, LANES};
+use crate::units::LANES;
 use crate::{Cpu, PARALLEL_FROM, PARTS, activations, team, vectorized};
 use rows::{Block, Tiles};
 
@@ -23,10 +24,14 @@ pub use rows::WideRows;
 
 /// The largest magnitude of an integer.
 const MOST: f32 = 8191.0;
-/// Lines of a block of 32 `k`.
+/// The largest sum of the magnitudes of a block of activations, before they are rounded.
+const MOST_SUM: f32 = 262_000.0;
+/// Activations that share a scale.
+const BLOCK: usize = 64;
+/// Lines of a block of 64 `k`.
 const LINES: usize = BLOCK / 2;
 /// Blocks of weights that all tiles are multiplied with before the next: 8 KB, which stay in L1.
-const CHUNK: usize = 8;
+const CHUNK: usize = 4;
 /// Bytes of activations that a panel is multiplied with before the next: they stay in L2.
 const BATCH: usize = 192 << 10;
 

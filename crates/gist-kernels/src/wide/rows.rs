@@ -1,11 +1,12 @@
 //! Activations in integers of 14 bits.
 
-use super::{BLOCK, LINES, MOST};
+use super::{BLOCK, LINES, MOST, MOST_SUM};
 use crate::activations::{self, FEW};
 use crate::kv::{self, Arch, Task};
 use crate::team;
+use crate::units::LANES;
 
-/// 32 values of each of `T` rows: `x[t, k] ≈ scale[t] * q[k / 2][t][k % 2]`.
+/// 64 values of each of `T` rows: `x[t, k] ≈ scale[t] * q[k / 2][t][k % 2]`.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Block<const T: usize> {
@@ -33,7 +34,7 @@ pub struct WideRows {
 }
 
 impl WideRows {
-    /// Quantises `rows` × `features` row-major values. Where 32 of them hold one that is not a finite number all that
+    /// Quantises `rows` × `features` row-major values. Where 64 of them hold one that is not a finite number all that
     /// they are multiplied into becomes NaN.
     ///
     /// # Panics
@@ -78,7 +79,7 @@ impl<const T: usize> Task for Quantize<'_, T> {
             let mut last = [0.0; BLOCK];
             last[..rest.len()].copy_from_slice(rest);
             for (block, x) in self.tile.iter_mut().zip(whole.iter().chain([&last])) {
-                let (scale, q) = activations::quantize(x, MOST);
+                let (scale, q) = quantize(x);
                 block.scale[t] = scale;
                 for (pair, q) in block.q.iter_mut().zip(q.as_chunks::<2>().0) {
                     pair[t] = q.map(|q| q as i16);
@@ -86,4 +87,17 @@ impl<const T: usize> Task for Quantize<'_, T> {
             }
         }
     }
+}
+
+/// A scale and integers within what [`super`] says.
+#[inline(always)]
+fn quantize(x: &[f32; BLOCK]) -> (f32, [i32; BLOCK]) {
+    let (scale, inverse) = activations::scale(x, MOST);
+    // As many sums as lanes, so that they are vectors. Of what is no number none is larger than 1.
+    let mut sums = [0.0; LANES];
+    for x in x.as_chunks::<LANES>().0 {
+        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += (x * inverse).abs());
+    }
+    let more = (sums.iter().sum::<f32>() / MOST_SUM).max(1.0);
+    (scale * more, activations::integers(x, inverse / more))
 }

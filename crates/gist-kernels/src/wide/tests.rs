@@ -26,11 +26,12 @@ fn check(w: &[f32], x: &[f32], rows: usize, in_features: usize, cpu: Cpu) {
     let out = product(&matrix(w, out_features, in_features, cpu), x, rows);
     for (x, out) in x.chunks_exact(in_features).zip(out.chunks_exact(out_features)) {
         for (w, out) in w.chunks_exact(in_features).zip(out) {
-            let half = |top: f64| top / f64::from(2.0 * MOST) * 1.0001;
-            let w_half = half(top(w));
+            let half = |top: f64, most: f32| top / f64::from(2.0 * most) * 1.0001;
+            let w_half = half(top(w), MOST);
             let (mut want, mut bound) = (0.0, 1e-30);
             for (w, x) in w.chunks(BLOCK).zip(x.chunks(BLOCK)) {
-                let x_half = half(top(x));
+                let sum = x.iter().map(|x| f64::from(x.abs())).sum();
+                let x_half = half(top(x), MOST).max(half(sum, MOST_SUM));
                 for (w, x) in w.iter().zip(x).map(|(w, x)| (f64::from(*w), f64::from(*x))) {
                     want += w * x;
                     bound += (w.abs() * x_half) + (x.abs() * w_half) + w_half * x_half + 1e-6 * (w * x).abs();
