@@ -125,20 +125,24 @@ impl WideMatrix {
         let most = if work < PARALLEL_FROM { 1 } else { PARTS * team::threads() };
         let parts = most.min(panels);
         team::each(parts, |part| {
-            let mut sums = vec![[[0.0; LANES]; T]; batch];
+            let panels = part * panels / parts..(part + 1) * panels / parts;
+            let mut sums = vec![[[0.0; LANES]; T]; batch * panels.len()];
             for (i, x) in x.chunks(batch * blocks).enumerate() {
-                let sums = &mut sums[..x.len() / blocks];
-                let first = i * batch * T;
-                for panel in part * panels / parts..(part + 1) * panels / parts {
-                    let lines = &self.lines[panel * blocks * LINES..][..blocks * LINES];
-                    sums.fill([[0.0; LANES]; T]);
-                    self.cpu.wide(lines, x, sums);
-                    let (column, scales) = (panel * LANES, &self.scales[panel]);
-                    let width = LANES.min(self.out_features - column);
-                    for (i, sums) in sums.as_flattened_mut().iter_mut().enumerate().take(rows - first) {
-                        sums.iter_mut().zip(scales).for_each(|(sum, scale)| *sum *= scale);
+                let tiles = x.len() / blocks;
+                let sums = &mut sums[..tiles * panels.len()];
+                sums.fill([[0.0; LANES]; T]);
+                for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(tiles)) {
+                    self.cpu.wide(&self.lines[panel * blocks * LINES..][..blocks * LINES], x, sums);
+                }
+                // Row after row, as the lines of a column may all fall into the same few places of a cache.
+                let (first, sums) = (i * batch * T, sums.as_flattened());
+                for row in first..rows.min(first + tiles * T) {
+                    for (panel, sums) in panels.clone().zip(sums.chunks_exact(tiles * T)) {
+                        let (column, mut values) = (panel * LANES, sums[row - first]);
+                        values.iter_mut().zip(&self.scales[panel]).for_each(|(sum, scale)| *sum *= scale);
+                        let width = LANES.min(self.out_features - column);
                         // SAFETY: a panel is worked on by one thread, and its columns belong to no other panel.
-                        unsafe { out.write(first + i, column, &sums[..width]) }
+                        unsafe { out.write(row, column, &values[..width]) }
                     }
                 }
             }
