@@ -1,7 +1,9 @@
 //! The packed K types: units of 256 `k`, with scales of their own for each 32 or 16.
 
 use super::simd::Simd;
-use super::units::{LANES, LINES, Line, Nibbles, Unit, fifth_bits, place, set_fifth_bit, set_nibble, u16_at};
+use super::units::{
+    LANES, LINES, Line, Nibbles, Unit, each, fifth_bits, fours, set, set_fifth_bits, set_nibbles, u16_at,
+};
 
 /// Scale and minimum `j` of the 12 packed bytes of Q4_K and Q5_K, 6 bits each.
 fn k_scale_min(j: usize, packed: &[u8]) -> (u8, u8) {
@@ -65,10 +67,10 @@ impl Unit for Q4K {
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
         self.scales.set_row(row, gguf);
-        for (i, &byte) in gguf[16..144].iter().enumerate() {
-            let (block, k) = (i / 32 * 2, i % 32);
-            set_nibble(&mut self.low[block], k, row, byte & 15);
-            set_nibble(&mut self.low[block + 1], k, row, byte >> 4);
+        for (i, four) in fours(&gguf[16..144]).enumerate() {
+            let (block, line) = (i / LINES * 2, i % LINES);
+            set_nibbles(&mut self.low[block], line, row, four);
+            set_nibbles(&mut self.low[block + 1], line, row, four >> 4);
         }
     }
 
@@ -107,13 +109,13 @@ impl Unit for Q5K {
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
         self.scales.set_row(row, gguf);
-        let high = &gguf[16..48];
-        for (i, &byte) in gguf[48..176].iter().enumerate() {
-            let (block, k) = (i / 32 * 2, i % 32);
-            set_nibble(&mut self.bits[block].0, k, row, byte & 15);
-            set_nibble(&mut self.bits[block + 1].0, k, row, byte >> 4);
-            set_fifth_bit(&mut self.bits[block].1, k, row, high[k] >> block);
-            set_fifth_bit(&mut self.bits[block + 1].1, k, row, high[k] >> (block + 1));
+        for (pair, quants) in gguf[48..176].chunks_exact(32).enumerate() {
+            for (line, (four, high)) in fours(quants).zip(fours(&gguf[16..48])).enumerate() {
+                for (block, four) in [(2 * pair, four), (2 * pair + 1, four >> 4)] {
+                    set_nibbles(&mut self.bits[block].0, line, row, four);
+                    set_fifth_bits(&mut self.bits[block].1, line, row, high >> block);
+                }
+            }
         }
     }
 
@@ -164,12 +166,11 @@ impl Unit for Q6K {
         // Each run of 128 values takes 64 low and 32 high bytes; its four blocks of 32 share the high bytes.
         for block in 0..8 {
             let (run, part) = (block / 4, block % 4);
-            for k in 0..32 {
-                let byte = low[64 * run + 32 * (part % 2) + k];
-                set_nibble(&mut self.bits[block].0, k, row, byte >> (4 * (part / 2)));
-                let bits = (high[32 * run + k] >> (2 * part)) & 3;
-                let (line, at) = place(k, row);
-                self.bits[block].1[line / 4][at] |= bits << (2 * (line % 4));
+            let (low, high) = (&low[64 * run + 32 * (part % 2)..][..32], &high[32 * run..][..32]);
+            for (line, (low, high)) in fours(low).zip(fours(high)).enumerate() {
+                set_nibbles(&mut self.bits[block].0, line, row, low >> (4 * (part / 2)));
+                let bits = (high >> (2 * part)) & each(3);
+                set(&mut self.bits[block].1[line / 4], row, bits << (2 * (line % 4)));
             }
         }
     }

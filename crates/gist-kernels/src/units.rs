@@ -98,19 +98,31 @@ pub(super) fn fifth_bits<S: Simd>(simd: S, low: &Nibbles, high: &Line, pair: usi
     [simd.plane(even, high, 2 * pair, 1), simd.plane(odd, high, 2 * pair + 1, 1)]
 }
 
-/// Where value `k` (of 32) of `row` lies: line, byte in the line.
-pub(super) fn place(k: usize, row: usize) -> (usize, usize) {
-    (k / 4, row * 4 + k % 4)
+/// Runs of four bytes, the first in the low bits: what a row has of a line, and how matrices are packed, as that takes a
+/// quarter of the steps.
+pub(super) fn fours(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(*four))
 }
 
-pub(super) fn set_nibble(low: &mut Nibbles, k: usize, row: usize, value: u8) {
-    let (line, byte) = place(k, row);
-    low[line / 2][byte] |= (value & 15) << (4 * (line % 2));
+/// `value`, of one byte, in each of four.
+pub(super) const fn each(value: u8) -> u32 {
+    u32::from_le_bytes([value; 4])
 }
 
-pub(super) fn set_fifth_bit(high: &mut Line, k: usize, row: usize, bit: u8) {
-    let (line, byte) = place(k, row);
-    high[byte] |= (bit & 1) << line;
+/// Sets bits of what `row` has of a line.
+pub(super) fn set(line: &mut Line, row: usize, four: u32) {
+    let place = &mut line.as_chunks_mut::<4>().0[row];
+    *place = (u32::from_le_bytes(*place) | four).to_le_bytes();
+}
+
+/// The low four bits of each byte become what `row` has of line `line`.
+pub(super) fn set_nibbles(low: &mut Nibbles, line: usize, row: usize, four: u32) {
+    set(&mut low[line / 2], row, (four & each(15)) << (4 * (line % 2)));
+}
+
+/// The lowest bit of each byte becomes the fifth one of what `row` has of line `line`.
+pub(super) fn set_fifth_bits(high: &mut Line, line: usize, row: usize, four: u32) {
+    set(high, row, (four & each(1)) << line);
 }
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -133,9 +145,9 @@ impl Unit for Q40 {
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
         self.d[row] = u16_at(gguf, 0);
-        for (k, &byte) in gguf[2..18].iter().enumerate() {
-            set_nibble(&mut self.low, k, row, byte & 15);
-            set_nibble(&mut self.low, k + 16, row, byte >> 4);
+        for (line, four) in fours(&gguf[2..18]).enumerate() {
+            set_nibbles(&mut self.low, line, row, four);
+            set_nibbles(&mut self.low, line + 4, row, four >> 4);
         }
     }
 
@@ -167,12 +179,14 @@ impl Unit for Q50 {
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
         self.d[row] = u16_at(gguf, 0);
-        for (k, &byte) in gguf[6..22].iter().enumerate() {
-            set_nibble(&mut self.low, k, row, byte & 15);
-            set_nibble(&mut self.low, k + 16, row, byte >> 4);
+        for (line, four) in fours(&gguf[6..22]).enumerate() {
+            set_nibbles(&mut self.low, line, row, four);
+            set_nibbles(&mut self.low, line + 4, row, four >> 4);
         }
-        for k in 0..32 {
-            set_fifth_bit(&mut self.high, k, row, gguf[2 + k / 8] >> (k % 8));
+        for line in 0..LINES {
+            let bits = gguf[2 + line / 2] >> (4 * (line % 2));
+            let four = [bits, bits >> 1, bits >> 2, bits >> 3];
+            set_fifth_bits(&mut self.high, line, row, u32::from_le_bytes(four));
         }
     }
 
@@ -204,10 +218,7 @@ impl Unit for Q80 {
 
     fn set_row(&mut self, row: usize, gguf: &[u8]) {
         self.d[row] = u16_at(gguf, 0);
-        for (k, &byte) in gguf[2..34].iter().enumerate() {
-            let (line, at) = place(k, row);
-            self.q[line][at] = byte;
-        }
+        self.q.iter_mut().zip(fours(&gguf[2..34])).for_each(|(line, four)| set(line, row, four));
     }
 
     #[inline(always)]
