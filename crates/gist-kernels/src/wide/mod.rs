@@ -126,11 +126,11 @@ impl WideMatrix {
         let parts = most.min(panels);
         team::each(parts, |part| {
             let panels = part * panels / parts..(part + 1) * panels / parts;
-            let mut sums = vec![[[0.0; LANES]; T]; batch * panels.len()];
+            let mut sums = Vec::new();
             for (i, x) in x.chunks(batch * blocks).enumerate() {
                 let tiles = x.len() / blocks;
-                let sums = &mut sums[..tiles * panels.len()];
-                sums.fill([[0.0; LANES]; T]);
+                sums.clear();
+                sums.resize(tiles * panels.len(), [[0.0; LANES]; T]);
                 for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(tiles)) {
                     self.cpu.wide(&self.lines[panel * blocks * LINES..][..blocks * LINES], x, sums);
                 }
