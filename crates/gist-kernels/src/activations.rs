@@ -1,4 +1,9 @@
 //! Activations as the kernels read them: 8 bits with a scale each 32 values, or twice 8, in tiles of rows.
+//!
+//! Rows of a text have much in common: some channels are large in all of them, and all values of a block are rounded by
+//! its largest. So what many rows differ by from their mean is quantised instead, and the product of the mean is added to
+//! each of theirs. The mean takes the place of a row that would be padding, so it costs nothing; and since rows differ
+//! from the mean as it was rounded, rounding it loses nothing.
 
 use super::units::{BLOCK, LANES, LINES};
 use super::{Cpu, team, vectorized};
@@ -11,6 +16,8 @@ pub(super) const FEW: usize = 6;
 pub(super) const MANY: usize = 8;
 /// The largest magnitude of an activation.
 const MOST: f32 = 127.0;
+/// Rows from which on their mean says what they have in common.
+const CENTRED_FROM: usize = 32;
 /// Values below which quantising is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 15;
 
@@ -114,21 +121,29 @@ pub(super) enum Tiles {
 /// Rows of activations quantised once, to be multiplied with several matrices (q, k, v; gate, up).
 #[derive(Clone)]
 pub struct QuantizedRows {
-    rows: usize,
+    pub(super) rows: usize,
     features: usize,
     /// How many rows of the tiles make up one of these: 2 where what rounding takes off a row is the next one.
     pub(super) planes: usize,
+    /// Whether the first row of the tiles is what was taken off all others.
+    pub(super) centred: bool,
     pub(super) tiles: Tiles,
 }
 
 impl QuantizedRows {
-    /// Quantises `rows` × `features` row-major values. `features` must be a multiple of 32.
+    /// Quantises `rows` × `features` row-major values. `features` must be a multiple of 32. Of 32 rows or more, if they do
+    /// not fill all tiles, what they differ by from their mean is rounded: what becomes of a row depends on the others,
+    /// then, by less than rounding it alone would be off.
     ///
     /// # Panics
     /// When `x.len() != rows * features` or `features` is not a multiple of 32.
     #[must_use]
     pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
-        Self::of_planes(x, rows, features, 1)
+        assert_eq!(x.len(), rows * features, "activations must be rows × features");
+        let room = rows % Cpu::detect().tile(rows.max(CENTRED_FROM)) != 0;
+        let centre =
+            if rows >= CENTRED_FROM && room && !x.is_empty() { centre(x, features) } else { Vec::new() };
+        Self::of_planes(&Source { x, features, centre }, rows, 1)
     }
 
     /// The same in 16 bits, as two rows of 8: the second is what rounding takes off the first. Costs what twice the rows
@@ -146,22 +161,23 @@ impl QuantizedRows {
                 planes.extend(x.iter().zip(q).map(|(x, q)| x - scale * q as f32));
             }
         }
-        Self::of_planes(&planes, rows, features, 2)
+        Self::of_planes(&Source { x: &planes, features, centre: Vec::new() }, rows, 2)
     }
 
-    fn of_planes(x: &[f32], rows: usize, features: usize, planes: usize) -> Self {
-        assert_eq!(x.len(), rows * features * planes, "activations must be rows × features");
+    fn of_planes(source: &Source<'_>, rows: usize, planes: usize) -> Self {
+        let (features, centred) = (source.features, !source.centre.is_empty());
+        assert_eq!(source.x.len(), rows * features * planes, "activations must be rows × features");
         assert_eq!(features % BLOCK, 0, "features must be a multiple of {BLOCK}");
-        let all = rows * planes;
+        let all = rows * planes + usize::from(centred);
         let tiles = match Cpu::detect().tile(all) {
-            1 => Tiles::One(quantize_tiles(x, all, features)),
-            2 => Tiles::Two(quantize_tiles(x, all, features)),
-            3 => Tiles::Three(quantize_tiles(x, all, features)),
-            DRAFT => Tiles::Draft(quantize_tiles(x, all, features)),
-            FEW => Tiles::Few(quantize_tiles(x, all, features)),
-            _ => Tiles::Many(quantize_tiles(x, all, features)),
+            1 => Tiles::One(source.tiles(all)),
+            2 => Tiles::Two(source.tiles(all)),
+            3 => Tiles::Three(source.tiles(all)),
+            DRAFT => Tiles::Draft(source.tiles(all)),
+            FEW => Tiles::Few(source.tiles(all)),
+            _ => Tiles::Many(source.tiles(all)),
         };
-        Self { rows, features, planes, tiles }
+        Self { rows, features, planes, centred, tiles }
     }
 
     /// How many rows.
@@ -177,32 +193,75 @@ impl QuantizedRows {
     }
 }
 
-fn quantize_tiles<const T: usize>(x: &[f32], rows: usize, features: usize) -> Vec<TileBlock<T>> {
-    let blocks = features / BLOCK;
-    let mut tiles = vec![TileBlock::ZERO; rows.div_ceil(T) * blocks];
-    if tiles.is_empty() {
-        return tiles;
-    }
-    if x.len() < PARALLEL_FROM {
-        for (tile, x) in tiles.chunks_mut(blocks).zip(x.chunks(T * features)) {
-            vectorized(|| quantize_tile(x, features, tile));
+/// The mean of rows, rounded to what 8 bits can say. Where it is no finite number it is zero: a fault stays in its row.
+fn centre(x: &[f32], features: usize) -> Vec<f32> {
+    let part = |first: usize, mean: &mut [f32]| {
+        for row in x.chunks_exact(features) {
+            mean.iter_mut().zip(&row[first..]).for_each(|(mean, x)| *mean += x);
         }
-    } else {
-        team::pieces(&mut tiles, blocks, |i, tile| {
-            let x = &x[i * T * features..];
-            vectorized(|| quantize_tile(&x[..x.len().min(T * features)], features, tile));
-        });
-    }
-    tiles
+        let share = features as f32 / x.len() as f32;
+        mean.iter_mut().for_each(|mean| *mean = if mean.is_finite() { *mean * share } else { 0.0 });
+        for mean in mean.as_chunks_mut::<BLOCK>().0 {
+            let (scale, q) = quantize(mean, MOST);
+            *mean = q.map(|q| scale * q as f32);
+        }
+    };
+    let mut mean = vec![0.0; features];
+    let threads = if x.len() < PARALLEL_FROM { 1 } else { team::threads() };
+    let width = (features / BLOCK).div_ceil(threads) * BLOCK;
+    team::pieces(&mut mean, width, |i, mean| vectorized(|| part(i * width, mean)));
+    mean
 }
 
-/// Quantises the rows of one tile.
-#[inline(always)]
-pub(super) fn quantize_tile<const T: usize>(x: &[f32], features: usize, tile: &mut [TileBlock<T>]) {
-    for (t, row) in x.chunks_exact(features).enumerate() {
-        for (block, x) in tile.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
-            let (scale, q) = quantize(x, MOST);
-            block.set(t, scale, &q);
+/// Rows to quantise.
+pub(super) struct Source<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) features: usize,
+    /// What is taken off them, and comes before the first; or nothing.
+    pub(super) centre: Vec<f32>,
+}
+
+impl Source<'_> {
+    /// The row at this place in the tiles, and what is to be taken off it.
+    #[inline(always)]
+    fn row(&self, at: usize) -> Option<(&[f32], Option<&[f32]>)> {
+        let less = (!self.centre.is_empty()).then_some(&*self.centre);
+        match at.checked_sub(usize::from(less.is_some())) {
+            None => less.map(|centre| (centre, None)),
+            Some(at) => Some((self.x.get(at * self.features..(at + 1) * self.features)?, less)),
+        }
+    }
+
+    /// All of them, `rows` with the centre.
+    fn tiles<const T: usize>(&self, rows: usize) -> Vec<TileBlock<T>> {
+        let blocks = self.features / BLOCK;
+        let mut tiles = vec![TileBlock::ZERO; rows.div_ceil(T) * blocks];
+        if tiles.is_empty() {
+            return tiles;
+        }
+        if self.x.len() < PARALLEL_FROM {
+            for (i, tile) in tiles.chunks_mut(blocks).enumerate() {
+                vectorized(|| self.tile(i, tile));
+            }
+        } else {
+            team::pieces(&mut tiles, blocks, |i, tile| vectorized(|| self.tile(i, tile)));
+        }
+        tiles
+    }
+
+    /// The rows of one tile.
+    #[inline(always)]
+    pub(super) fn tile<const T: usize>(&self, index: usize, tile: &mut [TileBlock<T>]) {
+        for t in 0..T {
+            let Some((row, less)) = self.row(index * T + t) else { break };
+            for (i, (block, x)) in tile.iter_mut().zip(row.as_chunks::<BLOCK>().0).enumerate() {
+                let mut x = *x;
+                if let Some(less) = less {
+                    x.iter_mut().zip(&less[i * BLOCK..]).for_each(|(x, less)| *x -= less);
+                }
+                let (scale, q) = quantize(&x, MOST);
+                block.set(t, scale, &q);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 //! The result of a packed product differs from the exact one with the dequantised weights only by the quantisation of
 //! the activations, each of which is off by at most `max|block| / 254` (blocks below 1.5e-36 become zero), so
 //! `|error| ≤ Σ_blocks (max|x| / 254 + 1.5e-36) * Σ|w|`, plus the rounding of f32 sums; of [`QuantizedRows::fine`] it is
-//! `max|x| / 64,000`.
+//! `max|x| / 64,000`. Of many rows, `x` is what they differ by from their mean.
 
 mod activations;
 pub mod attention;
@@ -243,12 +243,12 @@ impl PackedMatrix {
         assert_eq!(x.features(), self.in_features, "activations must have in_features values a row");
         assert_eq!(out.len(), x.rows() * self.out_features, "output must be rows × out_features");
         with_units!(&self.units, units => match &x.tiles {
-            Tiles::One(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
-            Tiles::Two(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
-            Tiles::Three(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
-            Tiles::Draft(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
-            Tiles::Few(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
-            Tiles::Many(tiles) => self.multiply(units, tiles, (x.rows(), x.planes), out),
+            Tiles::One(tiles) => self.multiply(units, tiles, x, out),
+            Tiles::Two(tiles) => self.multiply(units, tiles, x, out),
+            Tiles::Three(tiles) => self.multiply(units, tiles, x, out),
+            Tiles::Draft(tiles) => self.multiply(units, tiles, x, out),
+            Tiles::Few(tiles) => self.multiply(units, tiles, x, out),
+            Tiles::Many(tiles) => self.multiply(units, tiles, x, out),
         });
     }
 
@@ -256,10 +256,11 @@ impl PackedMatrix {
     fn multiply<U: Unit, const T: usize>(
         &self,
         units: &[U],
-        x: &[TileBlock<T>],
-        (rows, planes): (usize, usize),
+        tiles: &[TileBlock<T>],
+        x: &QuantizedRows,
         out: &mut [f32],
     ) {
+        let (rows, planes, lead) = (x.rows, x.planes, usize::from(x.centred));
         let blocks = self.in_features / BLOCK;
         let depth = blocks / U::BLOCKS;
         if out.is_empty() || depth == 0 {
@@ -270,19 +271,23 @@ impl PackedMatrix {
         let panel = |sums: &mut [TileSums<T>; TILES], scratch: &mut Option<Scratch>, panel: usize| {
             let column = panel * LANES;
             let width = LANES.min(self.out_features - column);
-            for (batch, x) in x.chunks(TILES * blocks).enumerate() {
+            let mut common = [0.0; LANES];
+            for (batch, x) in tiles.chunks(TILES * blocks).enumerate() {
                 let sums = &mut sums[..x.len() / blocks];
                 self.cpu.panel(&units[panel * depth..][..depth], x, sums, scratch);
-                let first = batch * TILES * T / planes;
-                for (i, sums) in
-                    sums.as_flattened_mut().chunks_exact_mut(planes).enumerate().take(rows - first)
-                {
-                    let [sum, more @ ..] = sums else { continue };
-                    for more in more {
-                        sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += *more);
+                let (mut sums, mut first) = (sums.as_flattened(), batch * TILES * T / planes);
+                if lead == 1 && batch == 0 {
+                    (common, sums) = (sums[0], &sums[1..]);
+                } else {
+                    first -= lead;
+                }
+                for (row, sums) in (first..rows).zip(sums.chunks_exact(planes)) {
+                    let mut values = common;
+                    for sum in sums {
+                        values.iter_mut().zip(sum).for_each(|(value, sum)| *value += *sum);
                     }
                     // SAFETY: a panel is worked on by one thread, and its columns belong to no other panel.
-                    unsafe { out.write(first + i, column, &sum[..width]) }
+                    unsafe { out.write(row, column, &values[..width]) }
                 }
             }
         };
