@@ -2,8 +2,8 @@
 //!
 //! Rows of a text have much in common: some channels are large in all of them, and all values of a block are rounded by
 //! its largest. So what many rows differ by from their mean is quantised instead, and the product of the mean is added to
-//! each of theirs. The mean takes the place of a row that would be padding, so it costs nothing; and since rows differ
-//! from the mean as it was rounded, rounding it loses nothing.
+//! each of theirs. The mean takes the place of a row that would be padding, so multiplying it costs nothing; and since
+//! rows differ from the mean as it was rounded, rounding it loses nothing.
 
 use super::units::{BLOCK, LANES, LINES};
 use super::{Cpu, team, vectorized};
@@ -16,7 +16,7 @@ pub(super) const FEW: usize = 6;
 pub(super) const MANY: usize = 8;
 /// The largest magnitude of an activation.
 const MOST: f32 = 127.0;
-/// Rows from which on their mean says what they have in common.
+/// Rows from which on their mean is worth computing, and says what they have in common rather than what each is.
 const CENTRED_FROM: usize = 32;
 /// Values below which quantising is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 15;
