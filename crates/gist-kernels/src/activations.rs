@@ -140,9 +140,9 @@ impl QuantizedRows {
     #[must_use]
     pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
         assert_eq!(x.len(), rows * features, "activations must be rows × features");
-        let room = rows % Cpu::detect().tile(rows.max(CENTRED_FROM)) != 0;
-        let centre =
-            if rows >= CENTRED_FROM && room && !x.is_empty() { centre(x, features) } else { Vec::new() };
+        let room = !rows.is_multiple_of(Cpu::detect().tile(rows));
+        let centred = rows >= CENTRED_FROM && room && !x.is_empty();
+        let centre = if centred { centre(x, features) } else { Vec::new() };
         Self::of_planes(&Source { x, features, centre }, rows, 1)
     }
 
