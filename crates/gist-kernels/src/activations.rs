@@ -121,7 +121,7 @@ pub(super) enum Tiles {
 /// Rows of activations quantised once, to be multiplied with several matrices (q, k, v; gate, up).
 #[derive(Clone)]
 pub struct QuantizedRows {
-    pub(super) rows: usize,
+    rows: usize,
     features: usize,
     /// How many rows of the tiles make up one of these: 2 where what rounding takes off a row is the next one.
     pub(super) planes: usize,
@@ -139,11 +139,7 @@ impl QuantizedRows {
     /// When `x.len() != rows * features` or `features` is not a multiple of 32.
     #[must_use]
     pub fn new(x: &[f32], rows: usize, features: usize) -> Self {
-        assert_eq!(x.len(), rows * features, "activations must be rows × features");
-        let room = !rows.is_multiple_of(Cpu::detect().tile(rows));
-        let centred = rows >= CENTRED_FROM && room && !x.is_empty();
-        let centre = if centred { centre(x, features) } else { Vec::new() };
-        Self::of_planes(&Source { x, features, centre }, rows, 1)
+        Self::of_planes(x, rows, features, 1)
     }
 
     /// The same in 16 bits, as two rows of 8: the second is what rounding takes off the first. Costs what twice the rows
@@ -161,13 +157,15 @@ impl QuantizedRows {
                 planes.extend(x.iter().zip(q).map(|(x, q)| x - scale * q as f32));
             }
         }
-        Self::of_planes(&Source { x: &planes, features, centre: Vec::new() }, rows, 2)
+        Self::of_planes(&planes, rows, features, 2)
     }
 
-    fn of_planes(source: &Source<'_>, rows: usize, planes: usize) -> Self {
-        let (features, centred) = (source.features, !source.centre.is_empty());
-        assert_eq!(source.x.len(), rows * features * planes, "activations must be rows × features");
+    fn of_planes(x: &[f32], rows: usize, features: usize, planes: usize) -> Self {
+        assert_eq!(x.len(), rows * features * planes, "activations must be rows × features");
         assert_eq!(features % BLOCK, 0, "features must be a multiple of {BLOCK}");
+        let room = !rows.is_multiple_of(Cpu::detect().tile(rows));
+        let centred = planes == 1 && rows >= CENTRED_FROM && room && !x.is_empty();
+        let source = Source { x, features, centre: if centred { centre(x, features) } else { Vec::new() } };
         let all = rows * planes + usize::from(centred);
         let tiles = match Cpu::detect().tile(all) {
             1 => Tiles::One(source.tiles(all)),

@@ -260,7 +260,7 @@ impl PackedMatrix {
         x: &QuantizedRows,
         out: &mut [f32],
     ) {
-        let (rows, planes, lead) = (x.rows, x.planes, usize::from(x.centred));
+        let (rows, planes, lead) = (x.rows(), x.planes, usize::from(x.centred));
         let blocks = self.in_features / BLOCK;
         let depth = blocks / U::BLOCKS;
         if out.is_empty() || depth == 0 {
@@ -275,13 +275,12 @@ impl PackedMatrix {
             for (batch, x) in tiles.chunks(TILES * blocks).enumerate() {
                 let sums = &mut sums[..x.len() / blocks];
                 self.cpu.panel(&units[panel * depth..][..depth], x, sums, scratch);
-                let (mut sums, mut first) = (sums.as_flattened(), batch * TILES * T / planes);
-                if lead == 1 && batch == 0 {
-                    (common, sums) = (sums[0], &sums[1..]);
-                } else {
-                    first -= lead;
-                }
-                for (row, sums) in (first..rows).zip(sums.chunks_exact(planes)) {
+                let places = batch * TILES * T / planes..rows + lead;
+                for (at, sums) in places.zip(sums.as_flattened().chunks_exact(planes)) {
+                    let Some(row) = at.checked_sub(lead) else {
+                        common = sums[0];
+                        continue;
+                    };
                     let mut values = common;
                     for sum in sums {
                         values.iter_mut().zip(sum).for_each(|(value, sum)| *value += *sum);
